@@ -1,0 +1,171 @@
+"""What travels between the stages: frozen records of arrays, named after what they hold.
+
+Shapes everywhere: `T` rows in time, `C` tags, `E` kinds of evidence, `B` buckets of a timeline, `S` latent
+steps, `D` latent size. Times are int64 microseconds since 1970 in UTC, and say so in their name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
+
+EventKind = Literal["machine", "stuck sensor", "spikes", "failed sensor"]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Tag values in plant units at the times that an export gives; one chunk of it, sorted by time."""
+
+    time_us: Ints
+    """(T,) int64, UTC microseconds, not decreasing from row to row and from chunk to chunk."""
+    values: Floats
+    """(T, C) float64 in plant units; NaN where a value is missing or bad."""
+    tags: tuple[str, ...]
+    """C names, in the order of the columns."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What the engineer says about a tag (config `[tags]` or `tags.csv`)."""
+
+    name: str
+    unit: str = ""
+    description: str = ""
+    low: float | None = None
+    """Lowest physically possible value, plant units."""
+    high: float | None = None
+    """Highest physically possible value, plant units."""
+    role: Literal["measurement", "set-point", "command", "ignore"] = "measurement"
+
+
+@dataclass(frozen=True)
+class TagPart:
+    """The part that one tag has in an event."""
+
+    tag: str
+    share: float
+    """Of the event's summed contributions, 0..1; all tags of an event add up to 1."""
+    onset_us: int | None
+    """UTC microseconds at which the tag first left its normal band for good; None when it never did."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Alarms grouped in time, with the tags that drive them."""
+
+    id: str
+    start_us: int
+    end_us: int
+    """Last alarm row, UTC microseconds (inclusive)."""
+    open: bool
+    """True when the export ended before the event did."""
+    peak: float
+    """Highest score; the same scale as the limit."""
+    peak_us: int
+    severity: float
+    """Peak score divided by the limit (above 1)."""
+    level: Literal["low", "medium", "high"]
+    alarm_rows: int
+    kind: EventKind
+    """What the picture is that of: the machine, or one stuck, spiking or failed sensor."""
+    sensor: str | None
+    """The tag at fault when `kind` is one of a sensor."""
+    tags: tuple[TagPart, ...]
+    """Every tag, largest share first."""
+    evidence: dict[str, float]
+    """Highest value of each kind of evidence (−log10 of its tail probability) within the event."""
+
+    @property
+    def onset_order(self) -> tuple[TagPart, ...]:
+        """The tags that left their normal band, first one first."""
+        moved = [part for part in self.tags if part.onset_us is not None]
+        return tuple(sorted(moved, key=lambda part: (part.onset_us or 0, -part.share)))
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """The rows around one event, for pictures; thinned out when the event is long."""
+
+    time_us: Ints
+    """(T,) grid times, UTC microseconds; a gap shows as a jump."""
+    actual: Floats
+    """(T, C) readings in plant units, NaN where missing."""
+    expected: Floats
+    """(T, C) the network's reconstruction in plant units."""
+    band: Floats
+    """(C,) half width of the normal band around `expected`, plant units."""
+    contribution: Floats
+    """(T, C) residual over the most that is normal for the tag; above 1 is abnormal."""
+    score: Floats
+    """(T,) fused score."""
+    evidence: Floats
+    """(T, E) calibrated evidence, in the order of `Timeline.evidence_names`."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A whole run in a bounded number of equal buckets of time, for pictures."""
+
+    start_us: Ints
+    """(B,) start of each bucket, UTC microseconds, increasing, with gaps where there was no data."""
+    width_us: int
+    score_max: Floats
+    """(B,) highest score in the bucket, NaN where nothing could be scored."""
+    score_mean: Floats
+    """(B,)"""
+    rows: Ints
+    """(B,) grid rows in the bucket that had a reading."""
+    scorable: Ints
+    """(B,) grid rows that could be scored."""
+    alarms: Ints
+    """(B,) rows above the limit."""
+    contribution: Floats
+    """(B, C) highest contribution per tag in the bucket; above 1 is abnormal."""
+    evidence: Floats
+    """(B, E) highest calibrated evidence."""
+    evidence_names: tuple[str, ...]
+    """E names, as the columns of scores.parquet."""
+
+
+@dataclass(frozen=True)
+class TagQuality:
+    """What was found wrong with one tag in an export."""
+
+    tag: str
+    rows: int
+    """Readings in the export, good or not."""
+    missing: int
+    """Empty or unreadable cells."""
+    out_of_range: int
+    """Values outside the physical range of the config (treated as missing)."""
+    low: float
+    high: float
+    """Lowest and highest good value, plant units; NaN when there is none."""
+    mean: float
+    longest_hold: int
+    """Longest stretch of grid rows with one and the same value."""
+    kind: str
+    """continuous, few-state, constant, counter or empty."""
+    remarks: tuple[str, ...] = ()
+    """Sentences for the engineer."""
+
+
+@dataclass(frozen=True)
+class RowAccount:
+    """Where the rows of an export went; `rows_in` is the sum of the other counts but `sorted`."""
+
+    rows_in: int
+    kept: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Reason -> rows."""
+    sorted: int = 0
+    """Rows that stood out of time order and were put in their place."""
+    notes: tuple[str, ...] = ()
+    """Sentences said once: the time zone assumed, bad cells, ignored columns …"""
