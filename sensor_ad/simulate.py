@@ -13,6 +13,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -23,10 +24,11 @@ from scipy.signal import lfilter
 from sensor_ad.errors import UsageError
 from sensor_ad.records import Bools, Floats, Tag
 
-START = np.datetime64("2026-03-02T00:00:00", "s")
-"""First row of the first export, UTC, a Monday."""
+START = np.datetime64("2026-03-03T00:00:00", "s")
+"""First row of the first export, UTC, a Tuesday."""
 DAY = 24 * 60
 """Rows in a day."""
+Rng = np.random.Generator
 
 # The plant. A pressure difference over a resistance k is k·Q², k in bar/(m3/h)².
 SHUT_OFF_BAR = 5.0  # pump pressure at zero flow and full speed
@@ -136,7 +138,7 @@ _PLAN: tuple[_Plan, ...] = (
     ("partly closed valve", "machine", "valve_position flow discharge_pressure",
      (9, 8.0), (9, 20.0), "Debris blocks 65 % of the valve; the controller opens it to its end"),
     ("stuck sensor", "sensor", "motor_current", (11, 4.5), (11, 20.5),
-     "Transmitter holds its last value through two changes of mode"),
+     "Transmitter holds its last value while the mode changes thrice"),
     ("leak", "machine", "suction_pressure discharge_pressure motor_current",
      (13, 6.0), (13, 20.0), "Flange between pump and valve leaks 8 m3/h; the tank level falls"),
     ("drifting sensor", "sensor", "discharge_pressure", (15, 6.0), (17, 12.0),
@@ -184,18 +186,18 @@ def simulate(seed: int = 7, days: int = 20) -> Simulation:
     return Simulation(TAGS, parts[0], parts[1])
 
 
-def _operation(rng: np.random.Generator, days: int) -> _Operation:
-    """Draw the set-points of night, day, evening and weekend, and one cleaning stop a night."""
+def _operation(rng: Rng, days: int) -> _Operation:
+    """Draw the set-points of night, two shifts, evening and weekend, and a stop a night."""
     setpoint = np.full(days * DAY, 80.0)
     running = np.ones(days * DAY, dtype=bool)
     stops = []
     levels: list[float] = []
     for day in range(days):
-        levels = levels or list(rng.permutation([110.0, 120.0, 130.0]))
-        morning, evening, night = day * DAY + np.array([6, 18, 22]) * 60 + rng.integers(-20, 21, 3)
-        setpoint[morning:night] = 100.0
-        if day % 7 < 5:
-            setpoint[morning:evening] = levels.pop()
+        change = day * DAY + np.array([6, 12, 18, 22]) * 60 + rng.integers(-20, 21, 4)
+        setpoint[change[0] : change[3]] = 100.0
+        for shift in range(2 if (day + 1) % 7 < 5 else 0):  # two, Monday to Friday
+            levels = levels or list(rng.permutation([110.0, 120.0, 130.0]))
+            setpoint[change[shift] : change[shift + 1]] = levels.pop()
         begin = day * DAY + int(rng.integers(21 * 60 + 30, 26 * 60 + 30))
         end = begin + int(rng.integers(60, 151))
         running[begin:end] = False
@@ -234,7 +236,7 @@ def _condition(operation: _Operation, faults: Sequence[Fault]) -> _Condition:
     return _Condition(*severity.values())
 
 
-def _loop(rng: np.random.Generator, operation: _Operation, condition: _Condition) -> Floats:
+def _loop(rng: Rng, operation: _Operation, condition: _Condition) -> Floats:
     """Solve the loop; return the true values, (T, C) in plant units.
 
     Pump, by the affinity laws with n the speed over its rated value: p = n²·p0 − k·Q². Tank, with
@@ -268,12 +270,7 @@ def _loop(rng: np.random.Generator, operation: _Operation, condition: _Condition
 
 
 def _valve_and_flow(
-    rng: np.random.Generator,
-    operation: _Operation,
-    condition: _Condition,
-    static: Floats,
-    head: Floats,
-    suction_loss: Floats,
+    rng: Rng, operation: _Operation, fault: _Condition, static: Floats, head: Floats, inlet: Floats
 ) -> tuple[Floats, Floats]:
     """Return the valve's opening (0..1) and the flow behind it (m3/h), (T,) each.
 
@@ -282,22 +279,22 @@ def _valve_and_flow(
     Q + leak and the flow is the root of
     (k_pump + k_suction)·(Q + leak)² + (k_pipe + Kv⁻²)·Q² = available pressure.
     """
-    before = PUMP_CURVE + suction_loss
-    lost = before * (operation.setpoint + condition.leak) ** 2
+    before = PUMP_CURVE + inlet
+    lost = before * (operation.setpoint + fault.leak) ** 2
     left = static + SHUT_OFF_BAR - RETURN_HEAD_BAR - lost
     wanted_kv = (left / operation.setpoint**2 - PIPE_LOSS).clip(1 / KVS**2 / 10) ** -0.5
-    wanted = 1 + np.log(wanted_kv / (1 - condition.closure) / KVS) / np.log(RANGEABILITY)
+    wanted = 1 + np.log(wanted_kv / (1 - fault.closure) / KVS) / np.log(RANGEABILITY)
     hunting = _wander(rng, len(wanted), 8.0, 0.003)
     wanted = np.where(operation.running, (wanted + hunting).clip(0.05, 1.0), VALVE_AT_STOP)
     opening = _lag(wanted, 2.0)
-    kv = KVS * RANGEABILITY ** (opening - 1) * (1 - condition.closure)
-    square, linear = before + PIPE_LOSS + kv**-2.0, before * condition.leak
-    available = static + head - RETURN_HEAD_BAR - linear * condition.leak
+    kv = KVS * RANGEABILITY ** (opening - 1) * (1 - fault.closure)
+    square, linear = before + PIPE_LOSS + kv**-2.0, before * fault.leak
+    available = static + head - RETURN_HEAD_BAR - linear * fault.leak
     flow = (np.sqrt(np.maximum(linear**2 + square * available, 0.0)) - linear) / square
     return opening, np.where(head > 0.5, np.maximum(flow, 0.0), 0.0)
 
 
-def _current(rng: np.random.Generator, shaft_kw: Floats, running: Bools) -> Floats:
+def _current(rng: Rng, shaft_kw: Floats, running: Bools) -> Floats:
     """Return A: load and magnetising current at right angles, the mains within about 1 %."""
     volt = MOTOR_VOLT * (1 + _wander(rng, len(running), 45.0, 0.004))
     load = shaft_kw * 1000 / (np.sqrt(3) * volt * MOTOR_EFFICIENCY)
@@ -305,12 +302,7 @@ def _current(rng: np.random.Generator, shaft_kw: Floats, running: Bools) -> Floa
 
 
 def _temperatures(
-    rng: np.random.Generator,
-    operation: _Operation,
-    speed: Floats,
-    current: Floats,
-    flow: Floats,
-    wear: Floats,
+    rng: Rng, operation: _Operation, speed: Floats, current: Floats, flow: Floats, wear: Floats
 ) -> tuple[Floats, Floats]:
     """Return degC of the bearing and of the water behind the process, (T,) each.
 
@@ -337,7 +329,7 @@ def _lag(target: Floats, tau: float) -> Floats:
     return np.asarray(lagged)
 
 
-def _wander(rng: np.random.Generator, T: int, tau: float, sd: float) -> Floats:
+def _wander(rng: Rng, T: int, tau: float, sd: float) -> Floats:
     """Draw a stationary Ornstein-Uhlenbeck process with correlation time `tau` minutes."""
     keep = float(np.exp(-1 / tau))
     shocks = rng.standard_normal(T)
@@ -345,7 +337,7 @@ def _wander(rng: np.random.Generator, T: int, tau: float, sd: float) -> Floats:
     return np.asarray(sd * lfilter([np.sqrt(1 - keep**2)], [1, -keep], shocks))
 
 
-def _measure(rng: np.random.Generator, true: Floats) -> Floats:
+def _measure(rng: Rng, true: Floats) -> Floats:
     """Add noise; flow meter and ammeter cut off at zero, as real ones do."""
     noise = rng.standard_normal(true.shape) * np.array([NOISE[name] for name in NAMES])
     cut_off = np.array([{"flow": 2.0, "motor_current": 1.0}.get(name, -np.inf) for name in NAMES])
@@ -353,7 +345,7 @@ def _measure(rng: np.random.Generator, true: Floats) -> Floats:
     return np.where(true < cut_off, 0.0, (true + noise).clip(low, high))
 
 
-def _break_sensors(rng: np.random.Generator, values: Floats, faults: Iterable[Fault]) -> Floats:
+def _break_sensors(rng: Rng, values: Floats, faults: Iterable[Fault]) -> Floats:
     """Round to each tag's resolution and put the sensors' faults in."""
     broken = values.copy()
     for fault in faults:
@@ -371,7 +363,7 @@ def _break_sensors(rng: np.random.Generator, values: Floats, faults: Iterable[Fa
     return np.column_stack(rounded) + 0.0  # no minus zero
 
 
-def _lose(rng: np.random.Generator, values: Floats) -> tuple[Bools, Floats]:
+def _lose(rng: Rng, values: Floats) -> tuple[Bools, Floats]:
     """Return the rows (T,) that were written, and the readings with lost cells as NaN."""
     T, C = values.shape
     lost = rng.random((T, C)) < 5e-4
@@ -400,7 +392,8 @@ def write_demo(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, export in (("pump_normal.csv", plant.normal), ("pump_faults.csv", plant.faulty)):
         columns = [np.datetime_as_string(export.time).tolist()]
-        columns += [_cells(export.values[:, c], DECIMALS[n]) for c, n in enumerate(NAMES)]
+        for column, decimals in zip(export.values.T.tolist(), DECIMALS.values(), strict=True):
+            columns.append(["" if isnan(x) else f"{x:.{decimals}f}" for x in column])
         _write(folder / name, ("time", *NAMES), zip(*columns, strict=True))
     true = plant.faulty.faults
     faults = ((f.name, f.kind, " ".join(f.tags), f.start, f.end, f.description) for f in true)
@@ -409,13 +402,8 @@ def write_demo(folder: Path) -> None:
     _write(folder / "tags.csv", ("tag", "unit", "description", "low", "high", "role"), tags)
 
 
-def _cells(values: Floats, decimals: int) -> list[str]:
-    """Format one tag's values, empty where missing."""
-    return ["" if value != value else f"{value:.{decimals}f}" for value in values.tolist()]
-
-
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file beside `path` and rename it."""
+    """Write a CSV file beside `path`, then rename it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
