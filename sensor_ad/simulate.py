@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
+from sensor_ad.durable import write_text
 from sensor_ad.errors import UsageError
 from sensor_ad.records import Bools, Floats, Tag
 
@@ -387,9 +388,13 @@ def write_demo(folder: Path) -> None:
     ----------
     folder
         Made when missing.
+
+    Raises
+    ------
+    ResourceError
+        When the folder cannot be written.
     """
     plant = simulate()
-    folder.mkdir(parents=True, exist_ok=True)
     for name, export in (("pump_normal.csv", plant.normal), ("pump_faults.csv", plant.faulty)):
         columns = [np.datetime_as_string(export.time).tolist()]
         for column, decimals in zip(export.values.T.tolist(), DECIMALS.values(), strict=True):
@@ -403,14 +408,12 @@ def write_demo(folder: Path) -> None:
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file beside `path`, then rename it."""
+    """Write a CSV file, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(text.getvalue().encode())
-    beside.replace(path)
+    write_text(path, text.getvalue())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
