@@ -1,0 +1,175 @@
+"""Numbers and names of a run in; plain words, plant times and safe labels for people out."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from sensor_ad.records import Event
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+KIND_WORDS = {
+    "machine": "machine",
+    "stuck sensor": "stuck sensor {}",
+    "spikes": "spikes on {}",
+    "failed sensor": "failed sensor {}",
+}
+"""Kind of an event -> what is said of it; the braces take the sensor's name."""
+
+KIND_ADVICE = {
+    "machine": "The tags no longer fit together as they do in normal operation. "
+    "Look at the machine, beginning with the tags that moved first.",
+    "stuck sensor": "The reading stood still while the other tags say that it should have moved. "
+    "Check the transmitter, its wiring and the historian's compression before the machine.",
+    "spikes": "Single readings jumped and came back at once, and nothing else followed. "
+    "Check wiring, earthing and the signal converter before the machine.",
+    "failed sensor": "One reading left its range or disagrees with all the others. "
+    "Check this sensor and its wiring before the machine.",
+}
+"""Kind of an event -> where to look first."""
+
+EVIDENCE_WORDS = {
+    "reconstruction": (
+        "differs from expected",
+        "a reading differs from what the network expects of it, given the other tags",
+    ),
+    "mahalanobis": (
+        "latent distance",
+        "the state as a whole is far from the centre of normal states, measured with their spread",
+    ),
+    "isolation_forest": (
+        "easy to isolate",
+        "a few cuts are enough to separate this state from the normal ones (isolation forest)",
+    ),
+    "nearest": (
+        "distance to nearest normal",
+        "even the most similar normal state on record is far away",
+    ),
+    "smoothed": (
+        "level shift",
+        "readings averaged over a while have moved away from their usual levels and ratios",
+    ),
+}
+"""Name of an evidence, as in scores.parquet -> (its short name, what a high value says)."""
+
+_DROPPED_CATEGORIES = {"Cc", "Cf", "Cs"}
+"""Unicode categories that can hide or turn text around: control, format (RTL marks), surrogates."""
+
+
+def clean(text: str) -> str:
+    """Return `text` without characters that hide or turn text around; line breaks and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char
+        for char in text
+        if char in "\n\t" or unicodedata.category(char) not in _DROPPED_CATEGORIES
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """Return `text` on one line in at most `width` characters.
+
+    The middle goes, not the end: names from a historian begin alike and differ at the end.
+
+    Examples
+    --------
+    >>> shorten("SITE7.UNIT12.P101.VIBRATION_DE.PV", 20)
+    'SITE7.UNIT1…ON_DE.PV'
+    """
+    line = " ".join(clean(text).split())
+    if len(line) <= width:
+        return line
+    tail = (width - 1) * 2 // 5
+    return f"{line[: width - 1 - tail]}…{line[len(line) - tail :]}"
+
+
+def moment(time_us: int, zone: tzinfo = UTC) -> datetime:
+    """Return the time `time_us` (UTC microseconds) on the clock of `zone`."""
+    return (EPOCH + timedelta(microseconds=int(time_us))).astimezone(zone)
+
+
+def iso(time_us: int, zone: tzinfo = UTC) -> str:
+    """Return `time_us` (UTC microseconds) as ISO text with the offset of `zone` at that time."""
+    return moment(time_us, zone).isoformat()
+
+
+def clock(time_us: int, zone: tzinfo = UTC, seconds: bool = False) -> str:
+    """Return `time_us` (UTC microseconds) as people write it, such as `2026-03-29 03:15`."""
+    return moment(time_us, zone).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def offset(time_us: int, zone: tzinfo) -> str:
+    """Return the offset from UTC that `zone` has at `time_us`, such as `+02:00`."""
+    text = moment(time_us, zone).strftime("%z")
+    return f"{text[:3]}:{text[3:5]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its two largest units.
+
+    Examples
+    --------
+    >>> duration(12_000), duration(90_000), duration(45)
+    ('3 h 20 min', '1 d 1 h', '45 s')
+    """
+    if seconds < 1:
+        return f"{seconds:.2g} s"
+    left = round(seconds) if seconds < 3600 else round(seconds / 60) * 60
+    parts: list[tuple[int, str]] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def duration_s(event: Event, period_s: float) -> float:
+    """Return how long an event lasted, in seconds; its last row counts in full."""
+    return (event.end_us - event.start_us) / 1e6 + period_s
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 event` or `1,200 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def kind_words(event: Event) -> str:
+    """Return what an event is the picture of, such as `spikes on flow`."""
+    words = KIND_WORDS.get(event.kind, event.kind)
+    return words.format(shorten(event.sensor or "(unknown)", 60)) if "{}" in words else words
+
+
+def advice(event: Event) -> str:
+    """Return where to look first, for this kind of event."""
+    return KIND_ADVICE.get(event.kind, "")
+
+
+def evidence_words(name: str) -> tuple[str, str]:
+    """Return the short plain name of an evidence, and what a high value of it says."""
+    if name in EVIDENCE_WORDS:
+        return EVIDENCE_WORDS[name]
+    if name.startswith("pyod:"):
+        return (
+            f"PyOD {name[5:]}",
+            f"the PyOD detector {name[5:]} finds the state unlike the normal ones",
+        )
+    return shorten(name, 40), "a further detector"
+
+
+def rarity(evidence: float) -> str:
+    """Return a tail probability given as −log10 in words.
+
+    Examples
+    --------
+    >>> rarity(2.0), rarity(3.2), rarity(14.0), rarity(0.1)
+    ('1 in 100', '1 in 1,600', 'rarer than 1 in a million', 'usual')
+    """
+    if not evidence >= 0.5:  # also NaN
+        return "usual"
+    if evidence > 6:
+        return "rarer than 1 in a million"
+    times = 10.0**evidence
+    step = 10 ** max(0, len(str(int(times))) - 2)
+    return f"1 in {round(times / step) * step:,}"
