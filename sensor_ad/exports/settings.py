@@ -1,0 +1,105 @@
+"""How exports are to be read: what the engineer says, where None means that it is to be found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sensor_ad.errors import UsageError
+
+DUPLICATES = ("refuse", "last", "mean")
+SEPARATORS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How exports are to be read."""
+
+    timezone: str = "UTC"
+    """IANA zone of times that carry none."""
+    time_column: str | None = None
+    """None: found by its content and its name."""
+    separator: str | None = None
+    """None: found from the first lines."""
+    decimal: str | None = None
+    """None: found from the first lines."""
+    label_columns: tuple[str, ...] = ()
+    """Columns that tell the truth about faults: never read, never handed out."""
+    ignore_columns: tuple[str, ...] = ()
+    """Columns that are read from nowhere."""
+    start: str | None = None
+    """ISO time of the first row, for exports without a time column."""
+    period_s: float | None = None
+    """With `start`: seconds from row to row."""
+    lookback_rows: int = 1_000_000
+    """How many rows back a row may stand out of time order and still be put in its place."""
+    duplicates: str = "refuse"
+    """Rows of equal time but different values: refuse, last or mean."""
+    block_bytes: int = 8 << 20
+    """Bytes read at a time; never changes what comes out."""
+
+
+def check_settings(settings: ReadSettings) -> None:
+    """Refuse settings that no export can be read with."""
+    _zone(settings.timezone)
+    if settings.separator is not None and settings.separator not in SEPARATORS:
+        raise UsageError(
+            f"separator is {settings.separator!r}, expected one of , ; tab |: correct it, or leave "
+            "it out and it is found."
+        )
+    if settings.decimal not in (None, ".", ","):
+        raise UsageError(
+            f"decimal is {settings.decimal!r}, expected '.' or ',': correct it, or leave it out "
+            "and it is found."
+        )
+    if settings.decimal == "," and settings.separator == ",":
+        raise UsageError(
+            "separator and decimal are both ',', expected different signs: correct one of them."
+        )
+    if settings.duplicates not in DUPLICATES:
+        raise UsageError(
+            f"duplicates is {settings.duplicates!r}, expected one of {', '.join(DUPLICATES)}: "
+            "correct it."
+        )
+    if settings.lookback_rows < 0:
+        raise UsageError(
+            f"lookback_rows is {settings.lookback_rows}, expected 0 or more: correct it."
+        )
+    if (settings.start is None) != (settings.period_s is None):
+        raise UsageError(
+            "only one of start and period_s is given, expected both or none: give the time of the "
+            "first row and the seconds from row to row."
+        )
+    if settings.period_s is not None and not 1e-6 <= settings.period_s < math.inf:
+        raise UsageError(
+            f"period_s is {settings.period_s}, expected seconds above 0 (a microsecond or more): "
+            "correct it."
+        )
+
+
+def start_us(settings: ReadSettings) -> int | None:
+    """Return the time of the first row in UTC microseconds, None where the export has times."""
+    if settings.start is None:
+        return None
+    try:
+        start = datetime.fromisoformat(settings.start)
+    except ValueError:
+        raise UsageError(
+            f"start is {settings.start!r}, expected an ISO time such as 2026-01-31 00:00:00: "
+            "correct it."
+        ) from None
+    if start.tzinfo is None:
+        start = start.replace(tzinfo=_zone(settings.timezone))
+    since = start.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(
+            f"timezone is {name!r}, expected an IANA name such as UTC or Europe/Berlin: correct it."
+        ) from None

@@ -1,0 +1,226 @@
+"""The first lines of a CSV file in, its dialect and its columns out: found, never assumed."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sensor_ad.errors import DataError
+from sensor_ad.exports.cells import NULLS, NUMBERS, TRUTHS
+from sensor_ad.exports.columns import Column
+from sensor_ad.exports.settings import SEPARATORS, ReadSettings
+from sensor_ad.exports.tally import quoted
+from sensor_ad.exports.text import find_encoding, text_blocks
+from sensor_ad.exports.times import (
+    FORMATS,
+    NOT_READ_YET,
+    NOT_READ_YET_BY_NAME,
+    find_format,
+)
+
+PROBE_BYTES = 256 << 10
+"""Looked at to find the dialect; fixed, so that the reading block has no say in it."""
+PROBE_LINES = 2_000
+"""At most; ten seconds of Python would be too long for a look."""
+MOSTLY = 0.9
+"""Share of lines that must have as many fields as the header."""
+
+_DECIMALS = {sign: re.compile(rf"[+-]?\d+{re.escape(sign)}\d+([eE][+-]?\d+)?") for sign in ".,"}
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(,\d{3})+\.\d+")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one CSV file is written."""
+
+    encoding: str
+    separator: str
+    decimal: str
+    names: tuple[str, ...]
+    """Column names as the header gives them, stripped; trailing ones may be empty."""
+    header_line: int
+    """Number of the header's line, counted from 1."""
+
+
+Probe = list[tuple[int, str]]
+"""The first lines that are not blank: (number, text)."""
+
+
+def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column]]:
+    """Find the dialect of a CSV file and what its columns hold in the first lines.
+
+    Raises
+    ------
+    DataError
+        When the file has no table, or its dialect cannot be told for certain.
+    """
+    encoding, probe = _first_lines(path)
+    if not probe:
+        raise DataError(
+            f"{path.name}: only blank lines, expected a header and rows: check the export."
+        )
+    if len(probe) == 1:
+        raise DataError(
+            f"{path.name}: only one line ({quoted(probe[0][1])}), expected a header and rows: "
+            "export a stretch of time that has data."
+        )
+    separator = settings.separator or _find_separator(path.name, probe)
+    rows = [split_line(text, separator) for _, text in probe]
+    names, rows = _header(path.name, probe, rows)
+    decimal = settings.decimal or _find_decimal(path.name, probe, names, rows, separator)
+    dialect = Dialect(encoding, separator, decimal, names, probe[0][0])
+    lines = [number for (number, _), row in zip(probe[1:], rows, strict=True) if row]
+    full = [row for row in rows if row]
+    columns = {
+        name: _describe(name, position, [row[position] for row in full], lines, decimal)
+        for position, name in enumerate(names)
+        if name
+    }
+    return dialect, columns
+
+
+def split_line(text: str, separator: str) -> list[str]:
+    """Split one line into its fields, stripped of blanks and quotes."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], delimiter=separator), [])]
+    except csv.Error:
+        return []
+
+
+def _first_lines(path: Path) -> tuple[str, Probe]:
+    with path.open("rb") as file:
+        encoding = find_encoding(file.read(PROBE_BYTES))
+    lines: Probe = []
+    taken = 0
+    for block in text_blocks(path, encoding, PROBE_BYTES):
+        if block.unfinished and len(lines) > 1:
+            break  # it may be cut off: no witness
+        texts = block.data.decode("utf-8", "replace").split("\n")
+        lines += [(block.first_line + k, text) for k, text in enumerate(texts) if text.strip()]
+        taken += len(block.data)
+        if taken >= PROBE_BYTES:
+            break
+    return encoding, lines[: PROBE_LINES + 1]
+
+
+def _find_separator(name: str, probe: Probe) -> str:
+    """Return the separator under which most lines have as many fields as the header."""
+    votes = []
+    for separator in SEPARATORS:
+        counts = [len(split_line(text, separator)) for _, text in probe]
+        if counts[0] > 1:
+            fits = np.mean([abs(count - counts[0]) <= 1 for count in counts[1:]])
+            exact = np.mean([count == counts[0] for count in counts[1:]])
+            votes.append(
+                (bool(fits >= MOSTLY), _readable(probe, separator), exact, counts, separator)
+            )
+    if not votes:
+        return ","  # a single column
+    most_fit, _, _, counts, separator = max(votes, key=lambda vote: vote[:3])
+    if most_fit:
+        return separator
+    usual, _ = Counter(counts[1:]).most_common(1)[0]
+    if separator == "," and usual > counts[0]:
+        raise DataError(
+            f"{name}: the header names {counts[0]} columns, but most lines hold {usual} commas and "
+            "values, as if the comma were separator and decimal sign in one: export with another "
+            "separator, with decimal points, or with quotes around the values."
+        )
+    raise DataError(
+        f"{name}: the header (line {probe[0][0]}) has {counts[0]} fields, most lines have {usual}, "
+        "expected as many as the header: remove lines above the header, or export a plain table."
+    )
+
+
+def _readable(probe: Probe, separator: str) -> float:
+    """Return the share of cells that are empty, numbers or times under a separator."""
+    cells = [c for _, text in probe[1:200] for c in split_line(text, separator)]
+    good = sum(_is_value(cell) for cell in cells)
+    return good / max(len(cells), 1)
+
+
+def _is_value(cell: str) -> bool:
+    patterns = (*NUMBERS.values(), *FORMATS.values(), *NOT_READ_YET.values())
+    return cell in NULLS or any(pattern.fullmatch(cell) for pattern in patterns)
+
+
+def _header(
+    name: str, probe: Probe, rows: list[list[str]]
+) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return the column names and the rows; one empty field too many at the end is tolerated.
+
+    A row with another number of fields comes back empty: no witness for what columns hold.
+    """
+    names, body = rows[0], rows[1:]
+    widths = Counter(len(row) for row in body)
+    usual, _ = widths.most_common(1)[0]
+    ends_empty = all(row[-1] == "" for row in body if len(row) == usual)
+    if usual == len(names) + 1 and ends_empty:
+        names = [*names, ""]
+    elif usual == len(names) - 1 and names[-1] == "":
+        names = names[:-1]
+    if usual != len(names):
+        raise DataError(
+            f"{name}, line {probe[1][0]}: {len(body[0])} fields, expected {len(names)} as in the "
+            "header: mend the header, or export a plain table."
+        )
+    if all(_is_value(cell) for cell in names):
+        raise DataError(
+            f"{name}, line {probe[0][0]}: values where names were expected "
+            f"({quoted(probe[0][1])}): add a header line with the names of the columns."
+        )
+    twice = [column for column, count in Counter(filter(None, names)).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{name}: the header names {quoted(twice[0])} more than once, expected each column "
+            "once: rename or remove the other."
+        )
+    return tuple(names), [row if len(row) == usual else [] for row in body]
+
+
+def _find_decimal(
+    name: str, probe: Probe, names: tuple[str, ...], rows: list[list[str]], separator: str
+) -> str:
+    """Return the decimal sign of the first lines; the point where there is none to be seen."""
+    seen: dict[str, str] = {}
+    for (number, _), row in zip(probe[1:], rows, strict=True):
+        for column, cell in zip(names, row, strict=False):
+            where = f"line {number}, column {quoted(column)}: {quoted(cell)}"
+            if _THOUSANDS.fullmatch(cell):
+                raise DataError(
+                    f"{name}, {where} has a thousands separator, expected plain numbers: export "
+                    "without thousands separators."
+                )
+            for sign, pattern in _DECIMALS.items():
+                if pattern.fullmatch(cell):
+                    seen.setdefault(sign, where)
+    if len(seen) == 2:
+        raise DataError(
+            f"{name}: decimal point and decimal comma in one file ({seen['.']}; {seen[',']}), "
+            "expected one of them: say which by data.decimal, or export anew."
+        )
+    return next(iter(seen), ".")
+
+
+def _describe(name: str, position: int, cells: list[str], lines: list[int], decimal: str) -> Column:
+    """Count what the first cells of a column are."""
+    given = [(line, cell) for line, cell in zip(lines, cells, strict=True) if cell not in NULLS]
+    texts = [cell for _, cell in given]
+    numbers = sum(NUMBERS[decimal].fullmatch(cell) is not None for cell in texts)
+    truths = sum(cell.lower() in TRUTHS for cell in texts)
+    return Column(
+        name=name,
+        position=position,
+        numbers=numbers,
+        truths=truths,
+        texts=len(texts) - numbers - truths,
+        time_format=find_format(texts, FORMATS),
+        strange_format=find_format(texts, NOT_READ_YET) or find_format(texts, NOT_READ_YET_BY_NAME),
+        first_cell=given[0][1] if given else "",
+        first_line=given[0][0] if given else 0,
+    )

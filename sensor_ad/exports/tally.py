@@ -1,0 +1,62 @@
+"""What is counted and noted while an export is read, and the account made of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sensor_ad.records import RowAccount
+
+QUOTED_CHARACTERS = 40
+"""A cell is shown up to this length in a message."""
+
+
+def quoted(text: str) -> str:
+    """Show what stands in a cell: quoted, on one line, cut when long."""
+    shown = text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS] + "…"
+    return repr(shown)
+
+
+@dataclass
+class Tally:
+    """Counts of one reading; changed by the stages as the rows pass."""
+
+    rows_in: int = 0
+    kept: int = 0
+    sorted: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    not_numbers: Counter[str] = field(default_factory=Counter)
+    """Tag -> cells that hold something, but no number."""
+    absurd: Counter[str] = field(default_factory=Counter)
+    """Tag -> cells beyond every physical value."""
+    firsts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(kind of fault, tag) -> the first such cell and where it stands."""
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, sentence: str) -> None:
+        """Say a sentence once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def account(self) -> RowAccount:
+        """Return where the rows went."""
+        cells = [
+            f"tag {tag}: {_cells(count)} not {'a number' if count == 1 else 'numbers'} "
+            f"(first: {self.firsts['not a number', tag]}): treated as missing"
+            for tag, count in self.not_numbers.items()
+        ] + [
+            f"tag {tag}: {_cells(count)} beyond ±1e300 "
+            f"(first: {self.firsts['absurd', tag]}): treated as missing"
+            for tag, count in self.absurd.items()
+        ]
+        return RowAccount(
+            rows_in=self.rows_in,
+            kept=self.kept,
+            dropped=dict(self.dropped),
+            sorted=self.sorted,
+            notes=tuple(self.notes + cells),
+        )
+
+
+def _cells(count: int) -> str:
+    return "1 cell is" if count == 1 else f"{count} cells are"

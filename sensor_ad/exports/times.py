@@ -1,0 +1,184 @@
+"""Texts and stamps of a time column in, UTC microseconds out.
+
+A further time format is one pattern in `FORMATS` and one parser in `PARSERS`, and its line in
+`NOT_READ_YET` goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sensor_ad.records import Ints
+
+_CLOCK = r"\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?"
+_DATE = r"(\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2})"
+
+NAIVE, ZONED = "ISO 8601", "ISO 8601 with zone"
+
+FORMATS = {
+    NAIVE: re.compile(rf"{_DATE}([T ]{_CLOCK})?"),
+    ZONED: re.compile(rf"{_DATE}[T ]{_CLOCK} ?(Z|[+-]\d{{2}}(:?\d{{2}})?)"),
+}
+"""Name of a time format -> what a cell of it looks like."""
+
+NOT_READ_YET = {
+    "dd.mm.yyyy": re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}\b.*"),
+    "a time with AM or PM": re.compile(r"\d.*\d ?[AaPp]\.?[Mm]\.?"),
+    "mm/dd/yyyy or dd/mm/yyyy": re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}\b.*"),
+    "a date with the name of a month": re.compile(r"\d{1,2}[- .]*[A-Za-zäé]{3,9}[- .]*\d{2,4}\b.*"),
+}
+"""Time formats that are recognised by their look, to say so."""
+
+NOT_READ_YET_BY_NAME = {
+    "seconds since 1970": re.compile(r"\d{10}([.,]\d+)?"),
+    "milliseconds since 1970": re.compile(r"\d{13}([.,]\d+)?"),
+    "microseconds since 1970": re.compile(r"\d{16}"),
+    "nanoseconds since 1970": re.compile(r"\d{19}"),
+    "Excel's day numbers": re.compile(r"[2-6]\d{4}([.,]\d+)?"),
+    "yyyymmdd": re.compile(r"(19|20)\d{6}([T ]?\d{4,6})?"),
+    "a time of day without a date": re.compile(r"\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?"),
+}
+"""Those that only the column's name tells from ordinary values."""
+
+_TIME_NAMES = re.compile(
+    r"time|date|stamp|zeit|datum|uhr|tijd|heure|fecha|hora|\bts\b|\but[cz]?\b", re.IGNORECASE
+)
+
+
+class BadTimeError(Exception):
+    """The time in row `index` of what was parsed cannot be understood."""
+
+    def __init__(self, index: int, reason: str):
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason
+
+
+def sounds_like_time(name: str) -> bool:
+    """Say whether a column's name is one that time columns have."""
+    return _TIME_NAMES.search(name) is not None
+
+
+def find_format(cells: list[str], formats: dict[str, re.Pattern[str]]) -> str | None:
+    """Return the first format that all cells have, None when there is none."""
+    for name, pattern in formats.items():
+        if cells and all(map(pattern.fullmatch, cells)):
+            return name
+    return None
+
+
+def parse_times(cells: Any, time_format: str) -> Ints:
+    """Read texts of a known format.
+
+    Parameters
+    ----------
+    cells
+        (T,) Arrow array of strings, none of them null.
+    time_format
+        A key of `FORMATS`.
+
+    Returns
+    -------
+    (T,) int64 microseconds since 1970, in UTC or, for a format without zone, on the plant's clock.
+
+    Raises
+    ------
+    BadTimeError
+        For the first cell that is not of that format.
+    """
+    return PARSERS[time_format](cells)
+
+
+def stamps_us(stamps: Any) -> Ints:
+    """Return (T,) microseconds since 1970 of an Arrow array of timestamps of any unit, no nulls."""
+    per_us = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}[stamps.type.unit]
+    ticks: Ints = stamps.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return ticks // 1_000 if stamps.type.unit == "ns" else ticks * per_us
+
+
+def to_utc(time_us: Ints, zone: str) -> Ints:
+    """Turn times on the plant's clock into UTC.
+
+    Parameters
+    ----------
+    time_us
+        (T,) int64 microseconds since 1970 as the clock on the wall shows them.
+    zone
+        IANA name of the clock's zone.
+
+    Raises
+    ------
+    BadTimeError
+        For the first time that the clock shows twice or never (daylight saving).
+    """
+    if zone == "UTC":
+        return time_us
+    import pandas as pd  # half a second, and only for plants that do not export in UTC
+
+    local = pd.DatetimeIndex(time_us.view("datetime64[us]"))
+    utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").tz_convert("UTC")
+    lost = np.flatnonzero(np.asarray(utc.isna()))
+    if len(lost):
+        index = int(lost[0])
+        raise BadTimeError(index, _clock_change(int(time_us[index]), zone))
+    naive: Ints = utc.tz_localize(None).to_numpy().astype("datetime64[us]").view(np.int64)
+    return naive
+
+
+def show_time(time_us: int) -> str:
+    """Write a UTC time for a message."""
+    stamp = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(time_us))
+    return stamp.replace(tzinfo=None).isoformat(" ") + " UTC"
+
+
+def _clock_change(time_us: int, zone: str) -> str:
+    """Say why a clock in `zone` cannot be read at this time."""
+    local = datetime(1970, 1, 1) + timedelta(microseconds=time_us)
+    offsets = [local.replace(tzinfo=ZoneInfo(zone), fold=fold).utcoffset() for fold in (0, 1)]
+    twice = (offsets[0] or timedelta()) > (offsets[1] or timedelta())
+    return "comes twice" if twice else "does not exist"
+
+
+def _parse_iso(stamp_type: Any) -> Callable[[Any], Ints]:
+    def parse(cells: Any) -> Ints:
+        plain = pc.utf8_trim_whitespace(cells)
+        plain = pc.replace_substring_regex(plain, r"^(\d{4})/(\d{2})/", r"\1-\2-")
+        plain = pc.replace_substring(plain, ",", ".")
+        plain = pc.replace_substring_regex(plain, r" ([Z+-])", r"\1")
+        try:
+            return stamps_us(plain.cast(stamp_type))
+        except pa.ArrowInvalid:
+            raise BadTimeError(_first_bad(plain, stamp_type), "does not read") from None
+
+    return parse
+
+
+def _first_bad(cells: Any, stamp_type: Any) -> int:
+    """Return the first cell that cannot be cast, by halving."""
+    low, high = 0, len(cells)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            cells.slice(low, middle - low).cast(stamp_type)
+        except pa.ArrowInvalid:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+ARROW_TYPES = {NAIVE: pa.timestamp("ns"), ZONED: pa.timestamp("ns", "UTC")}
+"""Formats that Arrow itself parses, if the cells are written plainly."""
+
+PARSERS: dict[str, Callable[[Any], Ints]] = {
+    name: _parse_iso(stamp_type) for name, stamp_type in ARROW_TYPES.items()
+}
+"""Name of a time format -> texts (Arrow strings) to (T,) int64 microseconds; BadTimeError else."""
