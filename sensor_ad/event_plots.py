@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -18,6 +20,7 @@ from sensor_ad.plots import (
     ORANGE,
     SKY,
     STYLE,
+    WIDTH_IN,
     days,
     jumps,
     label,
@@ -37,6 +40,13 @@ from sensor_ad.wording import evidence_words
 
 MOST_PANELS = 4
 """Leading tags that are drawn: as many as fit on a page with the rest of the event."""
+LEAST_PANELS = 2
+"""Tags that are drawn even when one does it all: a quiet neighbour tells a sensor's fault."""
+LEAST_SHARE = 0.03
+"""Share of the event that earns a tag its panel."""
+TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.8, 1.1, 0.12
+"""Room around the panels, inches; the same in all events, so that they can be compared."""
+LEGEND: Any = {"ncols": 5, "frameon": False, "columnspacing": 1.4, "handlelength": 1.6}
 RARITY_EDGES = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Steps of the strips' colours: −log10 of how often normal rows reach such a value."""
 RARITY_WORDS = (
@@ -53,7 +63,8 @@ def leading_tags(event: Event, tags: Sequence[Tag]) -> list[tuple[int, float]]:
     """Return (column, share) of the tags to draw, largest share first."""
     column = {tag.name: index for index, tag in enumerate(tags)}
     parts = [(column[part.tag], part.share) for part in event.tags if part.tag in column]
-    return parts[:MOST_PANELS]
+    needed = sum(share >= LEAST_SHARE for _, share in parts)
+    return parts[: max(LEAST_PANELS, min(needed, MOST_PANELS))]
 
 
 def event_png(
@@ -83,11 +94,9 @@ def event_png(
     """
     with mpl.rc_context(STYLE):
         leading = leading_tags(event, tags)
-        strips = 0.27 * len(evidence_names)
+        strips = 0.3 * len(evidence_names)
         heights = [0.75, *[1.15] * len(leading), *([strips] if strips else [])]
-        figure = new_figure(sum(heights) + 0.28 * len(heights) + 0.95)
-        panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        column = list(panels[:, 0])
+        figure, column = _column(heights)
         _draw_score(column[0], snippet, limit)
         for rank, (axes, (index, share)) in enumerate(
             zip(column[1:], leading, strict=False), start=1
@@ -100,33 +109,48 @@ def event_png(
             axes.set_axisbelow(True)
         if strips:
             _draw_evidence(column[-1], snippet, evidence_names)
-        axes = column[-1]
-        axes.set_xlim(*_span(snippet))
-        time_axis(axes, zone)
-        figure.legend(handles=_keys(), loc="outside upper center", ncols=4, frameon=False)
+        first, last = _span(snippet)
+        for axes in column[:-1]:
+            axes.set_xlim(days(first), days(last))
+            axes.xaxis.set_visible(False)
+        time_axis(column[-1], (first, last), zone)
+        figure.legend(handles=_keys(), loc="upper center", borderaxespad=0.2, **LEGEND)
         if strips:
-            figure.legend(
-                handles=_rarity_keys(),
-                loc="outside lower center",
-                ncols=5,
-                frameon=False,
-                fontsize=8,
-            )
+            figure.legend(handles=_rarity_keys(), loc="lower center", borderaxespad=0.1, **LEGEND)
         return png(figure)
 
 
-def _span(snippet: Snippet) -> tuple[float, float]:
-    """Return the first and last date to draw; never the same."""
-    first, last = days(snippet.time_us[0]), days(snippet.time_us[-1])
-    return (first, last) if last > first else (first - 1e-3, last + 1e-3)
+def _column(heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Return a picture with panels of these heights (inches) below each other, titles between."""
+    total = TOP_IN + sum(heights_in) + TITLE_IN * len(heights_in) + BOTTOM_IN
+    figure = new_figure(total, (0, 0, 0, 0))
+    width = WIDTH_IN - LEFT_IN - RIGHT_IN
+    column, top = [], total - TOP_IN
+    for height in heights_in:
+        top -= TITLE_IN + height
+        box = (LEFT_IN / WIDTH_IN, top / total, width / WIDTH_IN, height / total)
+        column.append(figure.add_axes(box))
+    return figure, column
+
+
+def _span(snippet: Snippet) -> tuple[int, int]:
+    """Return the first and last time to draw, UTC microseconds; never the same."""
+    first, last = int(snippet.time_us[0]), int(snippet.time_us[-1])
+    return (first, last) if last > first else (first - 60_000_000, last + 60_000_000)
 
 
 def _shade_event(axes: Axes, event: Event, snippet: Snippet) -> None:
     """Shade the stretch of the event, at least a three-hundredth of the picture wide."""
     first, last = _span(snippet)
-    start, end = float(days(event.start_us)), float(days(event.end_us))
-    more = max(0.0, (last - first) / 300 - (end - start)) / 2
-    axes.axvspan(start - more, end + more, color=ORANGE, alpha=0.22, lw=0, zorder=0)
+    more = max(0, (last - first) // 300 - (event.end_us - event.start_us)) // 2
+    axes.axvspan(
+        days(event.start_us - more),
+        days(event.end_us + more),
+        color=ORANGE,
+        alpha=0.22,
+        lw=0,
+        zorder=0,
+    )
 
 
 def _draw_score(axes: Axes, snippet: Snippet, limit: float) -> None:
@@ -134,7 +158,7 @@ def _draw_score(axes: Axes, snippet: Snippet, limit: float) -> None:
     score = snippet.score / score_unit(limit)
     axes.plot(*line(snippet.time_us, score), color=INK, lw=1.0)
     score_axis(axes, float(np.nanmax(score)) if np.isfinite(score).any() else 1.0)
-    axes.set_title("score (dashed: the limit = 1)", loc="left", pad=3)
+    axes.set_title("score (dashed: the limit = 1)", loc="left", pad=3, y=1.0)
 
 
 def _draw_tag(axes: Axes, snippet: Snippet, tag: Tag, index: int, rank: str, share: float) -> None:
@@ -174,12 +198,23 @@ def _draw_evidence(axes: Axes, snippet: Snippet, names: Sequence[str]) -> None:
         aspect="auto",
         interpolation="nearest",
     )
-    words = [label(evidence_words(name)[0], 26) for name in names]
-    axes.set_yticks(np.arange(len(names)) + 0.5, words)
+    words = ["\n".join(_two_lines(label(evidence_words(name)[0], 40))) for name in names]
+    axes.set_yticks(np.arange(len(names)) + 0.5, words, fontsize=8, linespacing=0.95)
     axes.tick_params(axis="y", length=0)
-    axes.set_title("evidence: how rare in normal operation", loc="left", pad=3)
+    axes.set_title("evidence: how rare in normal operation", loc="left", pad=3, y=1.0)
     for edge in range(1, len(names)):
         axes.axhline(edge, color="white", lw=1.5)
+
+
+def _two_lines(words: str) -> list[str]:
+    """Return `words` in two lines of much the same length, when they are too long for one."""
+    if len(words) < 15 or " " not in words:
+        return [words]
+    cut = min(
+        (at for at, char in enumerate(words) if char == " "),
+        key=lambda at: abs(at - len(words) / 2),
+    )
+    return [words[:cut], words[cut + 1 :]]
 
 
 def _keys() -> list[Artist]:

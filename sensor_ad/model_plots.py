@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 from sensor_ad.plots import (
     BLUE,
@@ -94,7 +94,7 @@ def _spread_axes(axes: Axes, normal: Floats, others: list[Floats]) -> None:
 def history_png(history: Sequence[dict[str, float]]) -> bytes:
     """Draw the losses of the training, epoch by epoch, with the best epoch of each fold marked."""
     with mpl.rc_context(STYLE):
-        figure = new_figure(2.6)
+        figure = new_figure(2.6, (0.75, 0.1, 0.1, 0.5))
         axes = figure.subplots()
         folds = sorted({int(row.get("fold", 0)) for row in history})
         for fold in folds:
@@ -117,6 +117,9 @@ def history_png(history: Sequence[dict[str, float]]) -> bytes:
         positive = losses[np.isfinite(losses) & (losses > 0)]
         if len(positive) and positive.max() > 10 * positive.min():
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.minorticks_off()
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch (one pass over the training rows)")
         axes.set_ylabel("loss")
@@ -143,13 +146,14 @@ def calibration_png(
         Days of normal operation behind the peaks; NaN when not known.
     """
     with mpl.rc_context(STYLE):
-        figure = new_figure(2.7)
+        figure = new_figure(2.7, (0.75, 0.1, 0.1, 0.5))
         left, right = figure.subplots(1, 2)
         unit = score_unit(limit)
         normal = np.asarray(scores)[np.isfinite(scores)] / unit
         if len(normal):
-            left.hist(normal, bins=60, color=SKY, edgecolor="white", lw=0.2)
+            left.hist(normal, bins=60, color=SKY, histtype="stepfilled")
             left.set_yscale("log")
+            left.minorticks_off()
         left.set_ylabel("normal rows")
         top = np.sort(np.asarray(peaks)[np.isfinite(peaks)] / unit)[::-1]
         known = np.isfinite(calibration_days) and calibration_days > 0
@@ -157,6 +161,7 @@ def calibration_png(
         if len(top):
             right.step(top, np.arange(1, len(top) + 1) * per, "o-", where="post", color=BLUE, ms=3)
             right.set_yscale("log")
+            right.minorticks_off()
         if known:
             right.axhline(30 * budget_per_day, color=GREEN, ls=":", label="budget")
         right.set_ylabel("peaks as high, per 30 days" if known else "peaks as high or higher")

@@ -1,4 +1,4 @@
-"""The course of a run in; pictures of it out as PNG; and what all pictures share."""
+"""What all pictures share: style, names that are safe to draw, time axes, thinned lines, PNG."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from PIL import Image
 
-from sensor_ad.records import Event, Floats, Ints, Timeline
-from sensor_ad.wording import shorten
+from sensor_ad.records import Floats, Ints
+from sensor_ad.wording import moment, shorten
 
 WIDTH_IN = 8.0
 """Width of every picture: nearly that of the text on A4, so that fonts keep their size on paper."""
@@ -29,10 +28,8 @@ MOST_POINTS = 4_000
 """Points of one line; more would not be seen on a picture of about 1,000 pixels."""
 MOST_COLUMNS = 1_000
 """Columns of a map over time, about one for each pixel."""
-MOST_MAP_TAGS = 40
-"""Rows of the map of contributions."""
-MOST_LABELS = 40
-"""Events that get their name on the timeline."""
+MOST_STRETCHES = 500
+"""Events, gaps and the like that are shaded."""
 
 INK, GREY, PALE = "#1a1a1a", "#8a8a8a", "#d0d0d0"
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
@@ -64,16 +61,27 @@ STYLE: Any = {
 }
 """What pictures look like, whatever the user's own matplotlib settings are."""
 
-MAP_EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
-"""Steps of the map's colours; 1 is the edge of normal."""
-MAP_SHADES = (0.0, 0.04, 0.18, 0.32, 0.46, 0.6, 0.76, 0.94)
-"""Where in the colour map each step lies: pale as long as it is normal, with a jump at 1."""
 
+def new_figure(height_in: float, margins_in: Sequence[float] | None = None) -> Figure:
+    """Return an empty picture, bound to no window.
 
-def new_figure(height_in: float) -> Figure:
-    """Return an empty picture `height_in` inches high, bound to no window."""
-    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
+    Parameters
+    ----------
+    height_in
+        Its height, inches.
+    margins_in
+        Left, right, top and bottom around the axes, inches. Without them matplotlib finds them,
+        which takes as long as the drawing itself.
+    """
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI)
     FigureCanvasAgg(figure)
+    if margins_in is None:
+        figure.set_layout_engine("constrained")
+        return figure
+    left, right, top, bottom = margins_in
+    figure.subplots_adjust(
+        left / WIDTH_IN, bottom / height_in, 1 - right / WIDTH_IN, 1 - top / height_in
+    )
     return figure
 
 
@@ -111,13 +119,21 @@ def days(time_us: Ints | int) -> Any:
     return np.asarray(time_us, dtype=np.float64) / 86_400e6
 
 
-def time_axis(axes: Axes, zone: tzinfo) -> None:
-    """Give `axes` ticks on the plant's clock, and say which one it is."""
-    locator = AutoDateLocator(tz=zone, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_formatter(formatter)
-    axes.set_xlabel(f"plant time ({zone})", labelpad=2)
+def time_axis(axes: Axes, span: tuple[int, int], zone: tzinfo) -> None:
+    """Draw `axes` over `span` (first, last; UTC microseconds) with ticks on the plant's clock.
+
+    The ticks are found once and set: matplotlib would look for them anew dozens of times.
+    """
+    low, high = days(span[0]), days(span[1])
+    axes.set_xlim(low, high)
+    locator: Any = AutoDateLocator(tz=zone, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    formatter: Any = ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
+    found = locator.tick_values(moment(span[0], zone), moment(span[1], zone))
+    # An hour that the clock leaps over in spring is found twice.
+    ticks = [tick for tick in np.unique(found) if low <= tick <= high]
+    axes.set_xticks(ticks, formatter.format_ticks(ticks))
+    date = formatter.get_offset()
+    axes.set_xlabel(f"plant time ({zone})" + (f" · {date}" if date else ""), labelpad=2)
 
 
 def thin(values: Floats, most: int = MOST_POINTS) -> Ints:
@@ -171,13 +187,13 @@ def line(time_us: Ints, values: Floats) -> tuple[Floats, Floats]:
 def shade_gaps(axes: Axes, time_us: Ints, width_us: float = 0.0) -> bool:
     """Shade where time jumps; return whether it does. `width_us` is what one row covers."""
     rows = jumps(time_us)
-    for row in rows[:500]:
+    for row in rows[:MOST_STRETCHES]:
         axes.axvspan(
             days(int(time_us[row] + width_us)),
             days(int(time_us[row + 1])),
             color=PALE,
             lw=0,
-            zorder=0,
+            zorder=0.8,
         )
     return len(rows) > 0
 
@@ -198,137 +214,6 @@ def score_axis(axes: Axes, highest: float) -> None:
         axes.minorticks_off()
     else:
         axes.set_ylim(0.0, max(1.5, highest * 1.1))
-
-
-def _event_marks(axes: Axes, events: Sequence[tuple[str, Event]], span: tuple[int, int]) -> None:
-    """Shade events and write their names above `axes`, in up to three rows so that none overlap."""
-    width = max(span[1] - span[0], 1)
-    least = width / 400
-    for _, event in events:
-        middle, half = (event.start_us + event.end_us) / 2, (event.end_us - event.start_us) / 2
-        half = max(half, least / 2)
-        axes.axvspan(
-            days(int(middle - half)),
-            days(int(middle + half)),
-            color=ORANGE,
-            alpha=0.35,
-            lw=0,
-            zorder=1,
-        )
-    named = sorted(events, key=lambda pair: -pair[1].severity)[:MOST_LABELS]
-    ends = [-np.inf] * 3
-    for name, event in sorted(named, key=lambda pair: pair[1].start_us):
-        middle = float(np.clip((event.start_us + event.end_us) / 2, *span))
-        row = next((row for row, end in enumerate(ends) if middle > end), int(np.argmin(ends)))
-        ends[row] = middle + width * 0.012 * (len(name) + 1)
-        axes.annotate(
-            label(name, 8),
-            (days(int(middle)), 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2 + 11 * row),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=8.5,
-            fontweight="bold",
-            color="#7a3300",
-        )
-
-
-def _unscored(axes: Axes, timeline: Timeline) -> bool:
-    """Shade buckets that had readings but no score; return whether there are any."""
-    blind = np.flatnonzero((timeline.scorable == 0) & (timeline.rows > 0))
-    runs = np.split(blind, np.flatnonzero(np.diff(blind) > 1) + 1) if len(blind) else []
-    for run in runs[:500]:
-        axes.axvspan(
-            days(int(timeline.start_us[run[0]])),
-            days(int(timeline.start_us[run[-1]] + timeline.width_us)),
-            facecolor="#eeeeee",
-            edgecolor=GREY,
-            hatch="////",
-            lw=0,
-            zorder=0,
-        )
-    return bool(runs)
-
-
-def timeline_png(
-    timeline: Timeline,
-    limit: float,
-    events: Sequence[tuple[str, Event]],
-    excluded: Sequence[tuple[int, int, str]],
-    zone: tzinfo,
-) -> bytes:
-    """Draw the score of a whole run with its limit, events, gaps and excluded stretches.
-
-    Parameters
-    ----------
-    timeline
-        The run in B buckets, B ≥ 1.
-    limit
-        Score above which an alarm is raised.
-    events
-        (name, event) of each.
-    excluded
-        (from, to, reason) of the config, UTC microseconds.
-    zone
-        The plant's clock.
-    """
-    with mpl.rc_context(STYLE):
-        figure = new_figure(2.9)
-        axes = figure.subplots()
-        span = (int(timeline.start_us[0]), int(timeline.start_us[-1]) + timeline.width_us)
-        score = timeline.score_max / score_unit(limit)
-        highest = float(np.nanmax(score)) if np.isfinite(score).any() else 1.0
-        x, y = line(timeline.start_us + timeline.width_us // 2, score)
-        axes.plot(x, y, color=BLUE, lw=0.9, zorder=4)
-        axes.fill_between(
-            x, 1.0, y, where=y > 1.0, interpolate=True, color=VERMILLION, lw=0, zorder=5
-        )
-        score_axis(axes, highest)
-        _event_marks(axes, events, span)
-        keys = [
-            axes.plot([], [], color=BLUE, label="score (highest in each stretch)")[0],
-            axes.plot([], [], color=VERMILLION, ls=(0, (5, 2)), label="limit")[0],
-            Patch(color=ORANGE, alpha=0.35, label="event"),
-        ]
-        if shade_gaps(axes, timeline.start_us, timeline.width_us):
-            keys.append(Patch(color=PALE, label="no data"))
-        if _unscored(axes, timeline):
-            keys.append(Patch(fc="#eeeeee", ec=GREY, hatch="////", lw=0, label="not scorable"))
-        if _excluded(axes, excluded, span):
-            keys.append(
-                Patch(fc="white", ec=PURPLE, hatch="\\\\\\", lw=0, label="excluded (config)")
-            )
-        axes.set_xlim(days(span[0]), days(span[1]))
-        axes.set_ylabel("score (1 = limit)")
-        time_axis(axes, zone)
-        figure.legend(handles=keys, loc="outside lower center", ncols=6, frameon=False)
-        return png(figure)
-
-
-def _excluded(axes: Axes, excluded: Sequence[tuple[int, int, str]], span: tuple[int, int]) -> bool:
-    """Shade the stretches that the config excludes; return whether one lies in `span`."""
-    seen = [
-        (max(a, span[0]), min(b, span[1])) for a, b, _ in excluded if a < span[1] and b > span[0]
-    ]
-    for start, end in seen:
-        axes.axvspan(
-            days(start),
-            days(end),
-            facecolor="none",
-            edgecolor=PURPLE,
-            hatch="\\\\\\",
-            lw=0,
-            zorder=2,
-        )
-    return bool(seen)
-
-
-def leading_rows(contribution: Floats, most: int = MOST_MAP_TAGS) -> Ints:
-    """Return the columns of `contribution` (B, C) with most abnormal in them, the most first."""
-    beyond = np.nansum(np.clip(np.nan_to_num(contribution) - 0.8, 0.0, 50.0), axis=0)
-    return np.argsort(-beyond, kind="stable")[:most]
 
 
 def map_over_time(time_us: Ints, width_us: int, values: Floats) -> tuple[Floats, tuple[int, int]]:
@@ -367,48 +252,3 @@ def steps(edges: Sequence[float], shades: Sequence[float]) -> dict[str, Any]:
         "cmap": colours.with_extremes(bad=PALE),
         "norm": BoundaryNorm(edges, len(shades), extend="max"),
     }
-
-
-def heat_map_png(
-    timeline: Timeline, tags: Sequence[str], events: Sequence[tuple[str, Event]], zone: tzinfo
-) -> bytes:
-    """Draw which tag was how far from normal, and when.
-
-    Parameters
-    ----------
-    timeline
-        The run in B buckets, B ≥ 1.
-    tags
-        C names; the `MOST_MAP_TAGS` with most abnormal in them are drawn.
-    events
-        (name, event) of each.
-    zone
-        The plant's clock.
-    """
-    with mpl.rc_context(STYLE):
-        chosen = leading_rows(timeline.contribution)
-        figure = new_figure(1.75 + 0.21 * len(chosen))
-        axes = figure.subplots()
-        seen = np.where(timeline.scorable[:, None] > 0, timeline.contribution[:, chosen], np.nan)
-        image, span = map_over_time(timeline.start_us, timeline.width_us, seen)
-        drawn = axes.imshow(
-            image,
-            **steps(MAP_EDGES, MAP_SHADES),
-            extent=(float(days(span[0])), float(days(span[1])), len(chosen), 0),
-            aspect="auto",
-            interpolation="nearest",
-        )
-        names = [label(tags[row], 30) for row in chosen]
-        axes.set_yticks(np.arange(len(chosen)) + 0.5, names)
-        axes.tick_params(axis="y", length=0)
-        _event_marks(axes, events, span)
-        for patch in axes.patches:
-            patch.set(facecolor="none", edgecolor=INK, alpha=0.8, linewidth=0.8)
-        time_axis(axes, zone)
-        bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.7, aspect=45, pad=0.02)
-        bar.set_ticks(MAP_EDGES, labels=["0", "0.5", "1", "1.5", "2", "4", "8", "16"])
-        bar.set_label(
-            "times the most that is normal for the tag (1 = edge of normal; grey: no score)"
-        )
-        bar.ax.axvline(1.0, color=INK, lw=2.5)
-        return png(figure)

@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sensor_ad import event_plots, model_plots, plots, wording
+from sensor_ad import event_plots, model_plots, run_plots, wording
 from sensor_ad.durable import replacing, write_text
 from sensor_ad.event_table import events_csv
 from sensor_ad.records import Event, Floats, RowAccount, Snippet, Tag, TagQuality, Timeline
@@ -193,12 +193,12 @@ def _jobs(report: RunReport) -> dict[str, tuple[Callable[[], bytes], str]]:
     jobs: dict[str, tuple[Callable[[], bytes], str]] = {}
     if len(line.start_us):
         jobs["timeline"] = (
-            lambda: plots.timeline_png(line, report.limit, marks, report.excluded, zone),
+            lambda: run_plots.timeline_png(line, report.limit, marks, report.excluded, zone),
             f"Score over time with its limit and {wording.count(len(marks), 'event')}",
         )
     if len(line.start_us) and report.scored.scorable_rows and tags:
         jobs["contributions"] = (
-            lambda: plots.heat_map_png(line, tags, marks, zone),
+            lambda: run_plots.heat_map_png(line, tags, marks, zone),
             "Map of how far each tag was from normal over time",
         )
     for number, event in enumerate(detailed(report), start=1):
@@ -324,7 +324,7 @@ def page_facts(report: RunReport, pictures: dict[str, Picture]) -> dict[str, Any
         "expected": expected_events(report),
         "machine_events": sum(event.kind == "machine" for event in events),
         "is_utc": report.timezone in {"UTC", "Etc/UTC"},
-        "map_tags": plots.MOST_MAP_TAGS,
+        "map_tags": run_plots.MOST_MAP_TAGS,
         "most_ranked": MOST_RANKED,
         "most_tag_rows": MOST_TAG_ROWS,
         "best_epochs": best,
