@@ -44,7 +44,7 @@ LEAST_PANELS = 2
 """Tags that are drawn even when one does it all: a quiet neighbour tells a sensor's fault."""
 LEAST_SHARE = 0.03
 """Share of the event that earns a tag its panel."""
-TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.8, 1.1, 0.12
+TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.66, 1.1, 0.12
 """Room around the panels, inches; the same in all events, so that they can be compared."""
 LEGEND: Any = {"ncols": 5, "frameon": False, "columnspacing": 1.4, "handlelength": 1.6}
 RARITY_EDGES = (0.0, 1.0, 2.0, 3.0, 4.0)
@@ -94,8 +94,8 @@ def event_png(
     """
     with mpl.rc_context(STYLE):
         leading = leading_tags(event, tags)
-        strips = 0.3 * len(evidence_names)
-        heights = [0.75, *[1.15] * len(leading), *([strips] if strips else [])]
+        strips = 0.28 * len(evidence_names)
+        heights = [0.65, *[1.02] * len(leading), *([strips] if strips else [])]
         figure, column = _column(heights)
         _draw_score(column[0], snippet, limit)
         for rank, (axes, (index, share)) in enumerate(

@@ -22,7 +22,7 @@ MOST_DETAILED = 30
 """Events shown with their pictures, the most severe ones."""
 MOST_LISTED = 500
 """Lines of the table of events; events.csv has them all."""
-MOST_RANKED = 8
+MOST_RANKED = 6
 """Tags ranked in the details of one event."""
 MOST_TAG_ROWS = 200
 """Lines of the data quality table."""
@@ -191,12 +191,13 @@ def _jobs(report: RunReport) -> dict[str, tuple[Callable[[], bytes], str]]:
     tags = [tag.name for tag in report.tags]
     line = report.timeline
     jobs: dict[str, tuple[Callable[[], bytes], str]] = {}
-    if len(line.start_us):
+    some = len(line.start_us) > 0 and report.scored.scorable_rows > 0
+    if some:
         jobs["timeline"] = (
             lambda: run_plots.timeline_png(line, report.limit, marks, report.excluded, zone),
             f"Score over time with its limit and {wording.count(len(marks), 'event')}",
         )
-    if len(line.start_us) and report.scored.scorable_rows and tags:
+    if some and tags:
         jobs["contributions"] = (
             lambda: run_plots.heat_map_png(line, tags, marks, zone),
             "Map of how far each tag was from normal over time",
@@ -293,6 +294,7 @@ def page(report: RunReport, pictures: dict[str, Picture]) -> str:
         advice=wording.advice,
         evidence_words=wording.evidence_words,
         rarity=wording.rarity,
+        span=wording.span,
         data_uri=lambda name: (
             "data:image/png;base64," + base64.b64encode(pictures[name].png).decode()
         ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
@@ -145,11 +146,12 @@ def timeline_png(
         )
         score_axis(axes, highest)
         _mark_events(axes, events, labels, span, color=ORANGE, alpha=0.35, lw=0, zorder=0.1)
-        keys = [
+        keys: list[Artist] = [
             axes.plot([], [], color=BLUE, label="score (highest in each stretch)")[0],
             axes.plot([], [], color=VERMILLION, ls=(0, (5, 2)), label="limit")[0],
-            Patch(color=ORANGE, alpha=0.35, label="event"),
         ]
+        if events:
+            keys.append(Patch(color=ORANGE, alpha=0.35, label="event"))
         if shade_gaps(axes, timeline.start_us, timeline.width_us):
             keys.append(Patch(color=PALE, label="no data"))
         if _unscored(axes, timeline):

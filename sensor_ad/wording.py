@@ -36,7 +36,7 @@ EVIDENCE_WORDS = {
     ),
     "mahalanobis": (
         "latent distance",
-        "the state as a whole is far from the centre of normal states, measured with their spread",
+        "the latents (the network's short summary of the state) are far from their normal centre",
     ),
     "isolation_forest": (
         "easy to isolate",
@@ -135,6 +135,20 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def span(low: float | None, high: float | None) -> str:
+    """Return a range in words; an end that is not known is left open.
+
+    Examples
+    --------
+    >>> span(0.0, 50.25), span(None, 150), span(None, float("nan"))
+    ('0 to 50.25', 'up to 150', '–')
+    """
+    ends = ["" if end is None or end != end else f"{end:.5g}" for end in (low, high)]
+    if all(ends):
+        return " to ".join(ends)
+    return f"from {ends[0]}" if ends[0] else f"up to {ends[1]}" if ends[1] else "–"
+
+
 def kind_words(event: Event) -> str:
     """Return what an event is the picture of, such as `spikes on flow`."""
     words = KIND_WORDS.get(event.kind, event.kind)
@@ -164,12 +178,12 @@ def rarity(evidence: float) -> str:
     Examples
     --------
     >>> rarity(2.0), rarity(3.2), rarity(14.0), rarity(0.1)
-    ('1 in 100', '1 in 1,600', 'rarer than 1 in a million', 'usual')
+    ('1 in 100', '1 in 1,600', 'below 1 in a million', 'usual')
     """
     if not evidence >= 0.5:  # also NaN
         return "usual"
     if evidence > 6:
-        return "rarer than 1 in a million"
+        return "below 1 in a million"
     times = 10.0**evidence
     step = 10 ** max(0, len(str(int(times))) - 2)
     return f"1 in {round(times / step) * step:,}"
