@@ -74,7 +74,9 @@ def without_absurd(
     for k in map(int, np.flatnonzero(absurd.any(axis=0))):
         row = int(np.flatnonzero(absurd[:, k])[0])
         tally.absurd[tags[k]] += int(absurd[:, k].sum())
-        tally.firsts.setdefault(("absurd", tags[k]), f"{values[row, k]:g} in {file}, {where(row)}")
+        if ("absurd", tags[k]) not in tally.firsts:
+            said = f"{values[row, k]:g} in {file}, {where(row)}"
+            tally.firsts["absurd", tags[k]] = said
     return np.where(absurd, np.nan, values)
 
 
@@ -104,7 +106,7 @@ def utc_times(
 
 def bad_time(file: str, where: str, text: str, time_format: str) -> DataError:
     """Return the refusal of a cell that is no time."""
-    found = f"{quoted(text)} is no time" if text else "a row with values has no time"
+    found = f"{quoted(text)} cannot be read as a time" if text else "a row with values has no time"
     example = "2026-01-31 23:59:00" + ("Z" if time_format == ZONED else "")
     return DataError(
         f"{file}, {where}: {found}, expected {time_format} as in the first rows, such as "

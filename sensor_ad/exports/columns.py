@@ -29,8 +29,10 @@ class Column:
     strange_format: str | None
     """A time format that is not read yet."""
     first_cell: str
-    """The first cell that is not empty."""
+    """The first cell that is not empty; if most are times of one format, the first that is one."""
     first_line: int
+    unnamed: bool = False
+    """The header has no name for it; `name` says where it stands."""
 
 
 def find_time_column(
@@ -124,13 +126,15 @@ def find_tags(
             continue
         seen = [columns[name] for columns in files]
         numbers, truths = sum(c.numbers for c in seen), sum(c.truths for c in seen)
-        if numbers or truths or not any(column.texts for column in seen):
+        if seen[0].unnamed:
+            tally.note(f"{name} has no name in the header: left out")
+        elif numbers or truths or not any(column.texts for column in seen):
             tags[name] = truths > 0 and numbers == 0
         else:
             left_out.append(name)
     if left_out:
         tally.note(
-            f"{len(left_out)} column{'s' * (len(left_out) > 1)} of text left out: "
+            f"{len(left_out)} column{'s' * (len(left_out) > 1)} without numbers left out: "
             f"{', '.join(map(quoted, left_out))}"
         )
     return tags

@@ -119,7 +119,8 @@ class Sorter:
 
     def _check_stall(self, block: Block, running: Ints) -> None:
         """Refuse very many rows of one time, which would have to be kept in memory."""
-        rises = np.flatnonzero(np.diff(running, prepend=self.latest) > 0)
+        before = np.concatenate([[self.latest], running[:-1]])
+        rises = np.flatnonzero(running > before)
         ends = np.append(rises, len(running))
         stretches = np.diff(ends, prepend=-self.stalled)
         if stretches.max() > self.lookback + MOST_ROWS_AT_ONE_TIME:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ from sensor_ad.exports.times import (
 )
 from sensor_ad.records import Bools, Floats, Ints
 
+_NAMELESS_INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls an index that has no name."""
 MOST_VALUES = 2_000_000_000
 """Rows times columns of a row group; more is a damaged or hostile file."""
 PROBE_ROWS = 1_000
@@ -199,6 +202,7 @@ def _describe(field: Any, position: int, probe: Any) -> Column:
     truths = int(pa.types.is_boolean(kind))
     return Column(
         name=field.name,
+        unnamed=_NAMELESS_INDEX.fullmatch(field.name) is not None,
         position=position,
         numbers=numbers,
         truths=truths,

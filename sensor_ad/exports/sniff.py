@@ -31,6 +31,8 @@ MOSTLY = 0.9
 """Share of lines that must have as many fields as the header."""
 
 _DECIMALS = {sign: re.compile(rf"[+-]?\d+{re.escape(sign)}\d+([eE][+-]?\d+)?") for sign in ".,"}
+_ANNOUNCED = re.compile(r'"?sep=([,;\t|])"?')
+_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(,\d{3})+\.\d+")
 
 
@@ -64,24 +66,31 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
         raise DataError(
             f"{path.name}: only blank lines, expected a header and rows: check the export."
         )
-    if len(probe) == 1:
+    announced = _ANNOUNCED.fullmatch(probe[0][1].strip())  # Excel's own first line
+    probe = probe[1:] if announced else probe
+    if len(probe) <= 1:
         raise DataError(
-            f"{path.name}: only one line ({quoted(probe[0][1])}), expected a header and rows: "
+            f"{path.name}: only one line with text, expected a header and rows: "
             "export a stretch of time that has data."
         )
-    separator = settings.separator or _find_separator(path.name, probe)
+    if probe[0][1].count('"') % 2:
+        raise DataError(
+            f"{path.name}, line {probe[0][0]}: a quote is opened and not closed in the header, "
+            "expected the header in one line: export without line breaks in names."
+        )
+    given = settings.separator or (announced and announced[1])
+    separator = given or _find_separator(path.name, probe)
     rows = [split_line(text, separator) for _, text in probe]
     names, rows = _header(path.name, probe, rows)
     decimal = settings.decimal or _find_decimal(path.name, probe, names, rows, separator)
     dialect = Dialect(encoding, separator, decimal, names, probe[0][0])
     lines = [number for (number, _), row in zip(probe[1:], rows, strict=True) if row]
     full = [row for row in rows if row]
-    columns = {
-        name: _describe(name, position, [row[position] for row in full], lines, decimal)
+    columns = [
+        _describe(name, position, [row[position] for row in full], lines, decimal)
         for position, name in enumerate(names)
-        if name
-    }
-    return dialect, columns
+    ]
+    return dialect, {c.name: c for c in columns if not (c.unnamed and c.first_line == 0)}
 
 
 def split_line(text: str, separator: str) -> list[str]:
@@ -120,11 +129,17 @@ def _find_separator(name: str, probe: Probe) -> str:
                 (bool(fits >= MOSTLY), _readable(probe, separator), exact, counts, separator)
             )
     if not votes:
-        return ","  # a single column
+        return _single_column(name, probe)
     most_fit, _, _, counts, separator = max(votes, key=lambda vote: vote[:3])
     if most_fit:
         return separator
     usual, _ = Counter(counts[1:]).most_common(1)[0]
+    if usual == counts[0]:
+        k = next(k for k, count in enumerate(counts) if count != usual)
+        raise DataError(
+            f"{name}, line {probe[k][0]}: {counts[k]} field{'s' * (counts[k] != 1)}, expected "
+            f"{usual} as in the header: mend these lines or export again."
+        )
     if separator == "," and usual > counts[0]:
         raise DataError(
             f"{name}: the header names {counts[0]} columns, but most lines hold {usual} commas and "
@@ -135,6 +150,19 @@ def _find_separator(name: str, probe: Probe) -> str:
         f"{name}: the header (line {probe[0][0]}) has {counts[0]} fields, most lines have {usual}, "
         "expected as many as the header: remove lines above the header, or export a plain table."
     )
+
+
+def _single_column(name: str, probe: Probe) -> str:
+    """Return a sign that does not stand in a file of one column; refuse a title above a table."""
+    for separator in SEPARATORS:
+        counts = Counter(len(split_line(text, separator)) for _, text in probe[1:])
+        usual, _ = counts.most_common(1)[0]
+        if usual > 2 or (usual == 2 and separator != ","):  # 1,5 may be one value
+            raise DataError(
+                f"{name}, line {probe[0][0]}: {quoted(probe[0][1])} where the header was expected, "
+                f"for most lines have {usual} fields: remove the lines above the header."
+            )
+    return next((sign for sign in SEPARATORS if not any(sign in t for _, t in probe)), ",")
 
 
 def _readable(probe: Probe, separator: str) -> float:
@@ -165,16 +193,18 @@ def _header(
     elif usual == len(names) - 1 and names[-1] == "":
         names = names[:-1]
     if usual != len(names):
+        line = probe[1 + [len(row) for row in body].index(usual)][0]
         raise DataError(
-            f"{name}, line {probe[1][0]}: {len(body[0])} fields, expected {len(names)} as in the "
-            "header: mend the header, or export a plain table."
+            f"{name}, line {line}: {usual} field{'s' * (usual != 1)}, expected {len(names)} as in "
+            "the header: mend the header, or export a plain table."
         )
-    if all(_is_value(cell) for cell in names):
+    if all(map(_is_value, names)) or find_format(names[:1], FORMATS):
         raise DataError(
             f"{name}, line {probe[0][0]}: values where names were expected "
             f"({quoted(probe[0][1])}): add a header line with the names of the columns."
         )
-    twice = [column for column, count in Counter(filter(None, names)).items() if count > 1]
+    called = Counter(column or _unnamed(position) for position, column in enumerate(names))
+    twice = [column for column, count in called.items() if count > 1]
     if twice:
         raise DataError(
             f"{name}: the header names {quoted(twice[0])} more than once, expected each column "
@@ -183,11 +213,16 @@ def _header(
     return tuple(names), [row if len(row) == usual else [] for row in body]
 
 
+def _unnamed(position: int) -> str:
+    return f"column {position + 1}"
+
+
 def _find_decimal(
     name: str, probe: Probe, names: tuple[str, ...], rows: list[list[str]], separator: str
 ) -> str:
     """Return the decimal sign of the first lines; the point where there is none to be seen."""
     seen: dict[str, str] = {}
+    thousands_only = True
     for (number, _), row in zip(probe[1:], rows, strict=True):
         for column, cell in zip(names, row, strict=False):
             where = f"line {number}, column {quoted(column)}: {quoted(cell)}"
@@ -199,10 +234,17 @@ def _find_decimal(
             for sign, pattern in _DECIMALS.items():
                 if pattern.fullmatch(cell):
                     seen.setdefault(sign, where)
+            if _DECIMALS[","].fullmatch(cell) and not _GROUPS.fullmatch(cell):
+                thousands_only = False
     if len(seen) == 2:
         raise DataError(
             f"{name}: decimal point and decimal comma in one file ({seen['.']}; {seen[',']}), "
             "expected one of them: say which by data.decimal, or export anew."
+        )
+    if "," in seen and thousands_only:
+        raise DataError(
+            f"{name}, {seen[',']} may be a decimal comma or a thousands separator, and no other "
+            "number here tells, expected numbers that can be read in one way: say by data.decimal."
         )
     return next(iter(seen), ".")
 
@@ -211,15 +253,19 @@ def _describe(name: str, position: int, cells: list[str], lines: list[int], deci
     """Count what the first cells of a column are."""
     given = [(line, cell) for line, cell in zip(lines, cells, strict=True) if cell not in NULLS]
     texts = [cell for _, cell in given]
+    time_format = find_format(texts, FORMATS)
+    if time_format:
+        given = [pair for pair in given if FORMATS[time_format].fullmatch(pair[1])]
     numbers = sum(NUMBERS[decimal].fullmatch(cell) is not None for cell in texts)
     truths = sum(cell.lower() in TRUTHS for cell in texts)
     return Column(
-        name=name,
+        name=name or _unnamed(position),
+        unnamed=not name,
         position=position,
         numbers=numbers,
         truths=truths,
         texts=len(texts) - numbers - truths,
-        time_format=find_format(texts, FORMATS),
+        time_format=time_format,
         strange_format=find_format(texts, NOT_READ_YET) or find_format(texts, NOT_READ_YET_BY_NAME),
         first_cell=given[0][1] if given else "",
         first_line=given[0][0] if given else 0,

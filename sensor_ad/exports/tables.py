@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,15 @@ class TableReader:
 
     def _block(self, text: TextBlock) -> Block:
         self._check(text)
+        if text.unfinished and self._is_cut_off(text):
+            self.rows += 1
+            self.tally.rows_in += 1
+            self.tally.dropped[CUT_OFF] += 1
+            nothing = np.empty(0, dtype=np.int64)
+            values = np.empty((0, len(self.plan.tags)))
+            return Block(self.name, nothing, values, nothing, text.bytes_read)
         try:
-            table = self._arrow(text.data, self.as_text)
+            table = self._arrow(text.data, self.as_text, ARROW_BLOCK_BYTES)
             parsed = _Parsed(table, len(table), np.arange(len(table)))
         except pa.ArrowInvalid:
             parsed = self._parse_slowly(text)
@@ -123,8 +131,14 @@ class TableReader:
                 "binary; copy or export it again."
             )
 
-    def _arrow(self, data: bytes, as_text: set[str]) -> Any:
-        """Parse whole lines; columns come by name."""
+    def _is_cut_off(self, text: TextBlock) -> bool:
+        """Say whether the file ends within a row."""
+        dialect = self.source.dialect
+        fields = [len(split_line(line, dialect.separator)) for _, line in _numbered(text, 1)]
+        return open_quote_line(text) is not None or fields[-1] < len(dialect.names)
+
+    def _arrow(self, data: bytes, as_text: set[str], piece_bytes: int) -> Any:
+        """Parse whole lines in pieces; columns come by name."""
         dialect, time = self.source.dialect, self.plan.time_column
         wanted = [*self.plan.tags] + ([] if time is None else [time])
         positions = {name: str(self.source.columns[name].position) for name in wanted}
@@ -136,7 +150,7 @@ class TableReader:
             pa.py_buffer(data),
             read_options=pacsv.ReadOptions(
                 column_names=[str(k) for k in range(len(dialect.names))],
-                block_size=ARROW_BLOCK_BYTES,
+                block_size=piece_bytes,
             ),
             parse_options=pacsv.ParseOptions(
                 delimiter=dialect.separator, ignore_empty_lines=len(dialect.names) > 1
@@ -154,10 +168,11 @@ class TableReader:
         """Parse a block that is not plain: without its ragged lines, and as text if need be."""
         data, rows, ordinals = self._without_ragged(text)
         try:
-            return _Parsed(self._arrow(data, self.as_text), rows, ordinals)
+            table = self._arrow(data, self.as_text, ARROW_BLOCK_BYTES)
+            return _Parsed(table, rows, ordinals)
         except pa.ArrowInvalid:
             everything = {*self.plan.tags, self.plan.time_column or ""} - {""}
-            table = self._arrow(data, everything)
+            table = self._arrow(data, everything, max(len(data), 1))  # a line may be long
         for name in table.column_names:
             is_time = name == self.plan.time_column
             if not _casts(table[name], ARROW_TYPES.get(self.time_format) if is_time else None):
@@ -174,8 +189,6 @@ class TableReader:
             if fields == width:
                 kept.append(line)
                 ordinals.append(rows)
-            elif text.unfinished and fields < width:
-                self.tally.dropped[CUT_OFF] += 1
             else:
                 self.tally.dropped[RAGGED] += 1
                 self.ragged += 1
@@ -186,13 +199,7 @@ class TableReader:
 
     def _convert(self, text: TextBlock, parsed: _Parsed) -> Block:
         """Turn the columns of a block into times and values."""
-
-        def where(k: int) -> str:
-            wanted = int(parsed.ordinals[k])
-            lines = _numbered(text, len(self.source.dialect.names))
-            return f"line {next(n for i, (n, _) in enumerate(lines) if i == wanted)}"
-
-        table = parsed.table
+        table, where = parsed.table, self._where(text, parsed.ordinals)
         columns = [self._numbers(tag, table[tag], where) for tag in self.plan.tags]
         values = matrix(columns, len(table))
         values = without_absurd(values, [*self.plan.tags], self.name, where, self.tally)
@@ -205,11 +212,19 @@ class TableReader:
         if empty.any():
             self._check_empty(empty, values, where)
             kept = np.flatnonzero(~empty)
-            stamps, values, ordinals = stamps.take(kept), values[kept], ordinals[kept]
-            inner = where
-            where = lambda k: inner(int(kept[k]))  # noqa: E731
+            stamps, values, ordinals = stamps.filter(~empty), values[kept], ordinals[kept]
+            where = self._where(text, parsed.ordinals[kept])
         time_us = self._times(stamps, where)
         return Block(self.name, time_us, values, ordinals + 1, text.bytes_read)
+
+    def _where(self, text: TextBlock, ordinals: Ints) -> Where:
+        """Return what says the line of a row; lines are only counted when one is asked for."""
+
+        def where(k: int) -> str:
+            lines = _numbered(text, len(self.source.dialect.names))
+            return f"line {next(islice(lines, int(ordinals[k]), None))[0]}"
+
+        return where
 
     def _check_empty(self, empty: Bools, values: Floats, where: Where) -> None:
         """Drop rows without time when nothing stands in them, refuse them otherwise."""

@@ -72,11 +72,11 @@ def text_blocks(
             data, rest = body[:cut], body[cut:] + held
             if len(rest) > LONGEST_LINE:
                 raise DataError(
-                    f"{path.name}: a line after line {line + data.count(10)} is longer than "
+                    f"{path.name}, line {line + count_lines(data)}: longer than "
                     f"{LONGEST_LINE >> 20} MB, expected lines of a table: check what the file "
                     "holds and export it again."
                 )
-            lines = data.count(b"\n")
+            lines = count_lines(data)
             while skip_lines and data:
                 data = data[data.index(b"\n") + 1 :] if b"\n" in data else b""
                 line, lines, skip_lines = line + 1, lines - 1, skip_lines - 1
@@ -86,6 +86,11 @@ def text_blocks(
             line += lines
             if not raw:
                 return
+
+
+def count_lines(text: bytes) -> int:
+    """Return the number of line ends; numpy counts them several times faster than bytes do."""
+    return int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")))
 
 
 def open_quote_line(block: TextBlock) -> int | None:

@@ -7,7 +7,7 @@ A further time format is one pattern in `FORMATS` and one parser in `PARSERS`, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,9 @@ from sensor_ad.records import Ints
 
 _CLOCK = r"\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?"
 _DATE = r"(\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2})"
+
+MOSTLY = 0.9
+"""Share of the first cells of a column that tells its time format."""
 
 NAIVE, ZONED = "ISO 8601", "ISO 8601 with zone"
 
@@ -67,10 +70,13 @@ def sounds_like_time(name: str) -> bool:
     return _TIME_NAMES.search(name) is not None
 
 
-def find_format(cells: list[str], formats: dict[str, re.Pattern[str]]) -> str | None:
-    """Return the first format that all cells have, None when there is none."""
+def find_format(cells: Sequence[str], formats: Mapping[str, re.Pattern[str]]) -> str | None:
+    """Return the format that most cells have, None when there is none.
+
+    Not all: the reading refuses the others, and names the line.
+    """
     for name, pattern in formats.items():
-        if cells and all(map(pattern.fullmatch, cells)):
+        if sum(pattern.fullmatch(cell) is not None for cell in cells) > MOSTLY * len(cells):
             return name
     return None
 
