@@ -46,6 +46,9 @@ LEAST_SHARE = 0.03
 """Share of the event that earns a tag its panel."""
 TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.66, 1.1, 0.12
 """Room around the panels, inches; the same in all events, so that they can be compared."""
+SCORE_IN, PANEL_IN, PANELS_IN, STRIP_IN = 0.65, 1.02, 3.4, 0.28
+"""Height of the score, of a tag, of all tags at most, and of an evidence's strip, inches: with its
+tables an event fits on a page of A4."""
 LEGEND: Any = {"ncols": 5, "frameon": False, "columnspacing": 1.4, "handlelength": 1.6}
 RARITY_EDGES = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Steps of the strips' colours: −log10 of how often normal rows reach such a value."""
@@ -94,8 +97,9 @@ def event_png(
     """
     with mpl.rc_context(STYLE):
         leading = leading_tags(event, tags)
-        strips = 0.28 * len(evidence_names)
-        heights = [0.65, *[1.02] * len(leading), *([strips] if strips else [])]
+        strips = STRIP_IN * len(evidence_names)
+        panel = min(PANEL_IN, PANELS_IN / max(1, len(leading)))
+        heights = [SCORE_IN, *[panel] * len(leading), *([strips] if strips else [])]
         figure, column = _column(heights)
         _draw_score(column[0], snippet, limit)
         for rank, (axes, (index, share)) in enumerate(

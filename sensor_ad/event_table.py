@@ -34,6 +34,7 @@ LEADING_TAGS = 5
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")
+_AFTER_SEMICOLON = re.compile(r"(;\s*)(?=[=+\-@＝＋－＠])")
 
 
 def guard(cell: str) -> str:
@@ -43,13 +44,16 @@ def guard(cell: str) -> str:
     --------
     >>> guard("=1+1"), guard("-3.5"), guard("pump @ 3")
     ("'=1+1", '-3.5', 'pump @ 3')
+    >>> guard("flow 0.5; =1+1 0.2")
+    "flow 0.5; '=1+1 0.2"
     """
     if _NUMBER.fullmatch(cell):
         return cell
     # Leading blanks do not stop every spreadsheet; a tab may start a formula itself.
     if cell.startswith(("\t", "\r", "\n")) or cell.lstrip().startswith(_FORMULA_STARTS):
-        return "'" + cell
-    return cell
+        cell = "'" + cell
+    # Where the decimal sign is a comma, Excel cuts a line of a CSV file at its semicolons.
+    return _AFTER_SEMICOLON.sub(r"\1'", cell)
 
 
 def events_csv(events: Sequence[Event], period_s: float, zone: tzinfo) -> str:

@@ -76,7 +76,7 @@ def shorten(text: str, width: int) -> str:
     Examples
     --------
     >>> shorten("SITE7.UNIT12.P101.VIBRATION_DE.PV", 20)
-    'SITE7.UNIT1…ON_DE.PV'
+    'SITE7.UNIT12…N_DE.PV'
     """
     line = " ".join(clean(text).split())
     if len(line) <= width:

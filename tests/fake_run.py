@@ -271,7 +271,7 @@ def make_report(hostile: bool = False) -> RunReport:
             {
                 "epoch": epoch,
                 "train_loss": 0.4 * 0.9**epoch + 0.02,
-                "validate_loss": 0.45 * 0.9**epoch + 0.03 + 0.0004 * max(0, epoch - 30),
+                "validate_loss": 0.45 * 0.9**epoch + 0.03 + 0.003 * max(0, epoch - 30),
                 "learning_rate": 1e-3,
             }
             for epoch in epochs

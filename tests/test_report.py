@@ -1,0 +1,323 @@
+"""The report: complete, harmless whatever tags are called, readable offline, in plant time."""
+
+from __future__ import annotations
+
+import csv
+import doctest
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from fake_run import (
+    FORMULA_NAME,
+    LONG_NAME,
+    MATH_NAME,
+    SCRIPT_NAME,
+    TAGS,
+    TURNED_NAME,
+    blind_report,
+    make_event,
+    make_report,
+    make_snippet,
+    make_timeline,
+    quiet_report,
+)
+
+from sensor_ad import event_table, report, wording
+from sensor_ad.records import Event, Tag
+from sensor_ad.report import RunReport, write_report
+
+VOID = {"meta", "br", "img"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, with its text."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.source = (folder / "index.html").read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.pieces: list[str] = []
+        self.feed(self.source)
+        self.text = " ".join(" ".join(self.pieces).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, "elements are not nested well"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.pieces.append(data)
+
+
+def written(content: RunReport, folder: Path) -> Path:
+    write_report(content, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(make_report(hostile=True), tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(quiet_report(), tmp_path_factory.mktemp("quiet"))
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "events.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_event_is_listed_and_shown(hostile: Path) -> None:
+    page = Page(hostile)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    content = make_report(hostile=True)
+    assert len(content.events) == 9
+    for number, event in enumerate(report.by_severity(content.events), start=1):
+        assert f'<a href="#d{number}">{event.id}</a>' in page.source
+        assert f"d{number}" in ids
+        assert f"{event.id}: {wording.kind_words(event)}" in page.text
+    assert "9 events in 18 d 21 h scored: 5 of the machine, 4 of sensors." in page.text
+    assert "The worst is E3 (machine), from 2026-03-25 15:15 2026-03-25 14:15 UTC" in page.text
+
+
+def test_nothing_in_the_page_acts_or_comes_from_elsewhere(hostile: Path) -> None:
+    page = Page(hostile)
+    assert not page.open
+    assert {tag for tag, _ in page.elements}.isdisjoint(
+        {"script", "link", "iframe", "object", "embed", "form", "base", "svg"}
+    )
+    targets = {"#" + attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    for tag, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/png;base64,")
+            assert attributes["alt"], "a picture without words"
+        if "href" in attributes:
+            assert attributes["href"] in targets | {"events.csv"}
+    policy = [a["content"] for t, a in page.elements if a.get("http-equiv")]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert "http://" not in page.source
+    assert "https://" not in page.source
+    assert "url(" not in page.source
+
+
+def test_hostile_names_are_shown_as_they_are(hostile: Path) -> None:
+    page = Page(hostile)
+    for name in (SCRIPT_NAME, FORMULA_NAME, MATH_NAME, LONG_NAME, "<script>alert(2)</script>"):
+        assert name in page.text
+    assert SCRIPT_NAME not in page.source
+    assert not set(page.source) & set("\u202e\x07")
+    assert wording.clean(TURNED_NAME) in page.text
+
+
+def test_pictures_are_files_with_safe_names(hostile: Path) -> None:
+    found = {file.name: file.read_bytes() for file in (hostile / "figures").iterdir()}
+    expected = {f"event-{number:02d}.png" for number in range(1, 10)}
+    expected |= {
+        "timeline.png",
+        "contributions.png",
+        "latents.png",
+        "training.png",
+        "calibration.png",
+    }
+    assert set(found) == expected
+    assert all(png.startswith(b"\x89PNG") and len(png) > 2_000 for png in found.values())
+    assert (hostile / "index.html").stat().st_size < 2_000_000
+    assert sorted(file.name for file in hostile.iterdir()) == [
+        "events.csv",
+        "figures",
+        "index.html",
+    ]
+
+
+def test_events_csv_reads_back(hostile: Path) -> None:
+    rows = rows_of(hostile)
+    events = sorted(make_report(hostile=True).events, key=lambda event: event.start_us)
+    assert tuple(rows[0]) == event_table.COLUMNS
+    for row, event in zip(rows, events, strict=True):
+        assert row["id"] == event.id
+        for column, time_us in (("start", event.start_us), ("end", event.end_us)):
+            for name in (column, f"{column}_utc"):
+                assert datetime.fromisoformat(row[name]).timestamp() * 1e6 == time_us
+        assert datetime.fromisoformat(row["start_utc"]).utcoffset() == datetime.now(UTC).utcoffset()
+        assert float(row["duration_s"]) == (event.end_us - event.start_us) / 1e6 + 60
+        assert row["state"] == ("open" if event.open else "closed")
+        assert (row["kind"], row["level"]) == (event.kind, event.level)
+        assert float(row["severity"]) == pytest.approx(event.severity, rel=1e-3)
+    assert rows[0]["leading_tags"].startswith("flow 0.58; discharge_pressure 0.24;")
+    assert rows[0]["onset_order"] == "flow; discharge_pressure; motor_current"
+
+
+def test_events_csv_has_no_formulas(hostile: Path) -> None:
+    stuck = next(row for row in rows_of(hostile) if row["id"] == "E9")
+    assert stuck["sensor"] == "'" + FORMULA_NAME
+    for row in rows_of(hostile):
+        for cell in row.values():
+            for piece in cell.split(";"):
+                assert not piece.lstrip().startswith(("=", "+", "-", "@"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "guarded"),
+    [
+        ("=1+1", "'=1+1"),
+        ("  @SUM(A1)", "'  @SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("-cmd", "'-cmd"),
+        ("＝1+1", "'＝1+1"),
+        ("-12.5e3", "-12.5e3"),
+        ("+4", "+4"),
+        ("-1+1", "'-1+1"),
+        ("a-b", "a-b"),
+        ("", ""),
+    ],
+)
+def test_guard_against_formulas(cell: str, guarded: str) -> None:
+    assert event_table.guard(cell) == guarded
+
+
+def test_times_are_the_plants_when_clocks_change() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+
+    def at(*when: int) -> int:
+        return int(datetime(*when, tzinfo=UTC).timestamp() * 1e6)  # type: ignore[misc,arg-type]
+
+    before, after = at(2026, 3, 29, 0, 59), at(2026, 3, 29, 1, 0)
+    assert wording.clock(before, zone) == "2026-03-29 01:59"
+    assert wording.clock(after, zone) == "2026-03-29 03:00"
+    event = replace(make_event(1, 0, 1, 2.0, TAGS), start_us=before, end_us=after)
+    row = next(csv.DictReader(event_table.events_csv([event], 60, zone).splitlines()))
+    assert row["start"] == "2026-03-29T01:59:00+01:00"
+    assert row["end"] == "2026-03-29T03:00:00+02:00"
+    assert row["end_utc"] == "2026-03-29T01:00:00+00:00"
+    assert row["duration_s"] == "120"
+    first, second = at(2026, 10, 25, 0, 30), at(2026, 10, 25, 1, 30)
+    assert wording.iso(first, zone) == "2026-10-25T02:30:00+02:00"
+    assert wording.iso(second, zone) == "2026-10-25T02:30:00+01:00"
+
+
+def test_page_shows_utc_once_for_a_plant_on_utc(tmp_path: Path) -> None:
+    page = Page(written(replace(quiet_report(), timezone="UTC"), tmp_path))
+    assert "2026-03-20 23:00 to 2026-04-09 22:59 UTC (plant time)" in page.text
+    assert "23:00 UTC" not in page.text
+
+
+def test_page_shows_seconds_for_a_fast_grid(tmp_path: Path) -> None:
+    page = Page(written(replace(quiet_report(), period_s=1.0), tmp_path))
+    assert "2026-03-21 00:00:00 2026-03-20 23:00:00 UTC" in page.text
+
+
+def test_report_without_events_says_so(quiet: Path) -> None:
+    page = Page(quiet)
+    assert "No events in 18 d 21 h scored." in page.text
+    assert "so about 1.3 false ones would be usual" in page.text
+    assert rows_of(quiet) == []
+    assert not list((quiet / "figures").glob("event-*"))
+    assert (quiet / "figures" / "timeline.png").exists()
+
+
+def test_report_of_what_could_not_be_scored_says_so(tmp_path: Path) -> None:
+    page = Page(written(blind_report(), tmp_path))
+    assert "Nothing could be scored in this export." in page.text
+    assert "19 d 9 h: 6 of 7 tags had no reading" in page.text
+    assert "No events" not in page.text
+    assert not (tmp_path / "figures" / "contributions.png").exists()
+
+
+def test_what_the_engineer_configured_is_shown(quiet: Path) -> None:
+    page = Page(quiet)
+    for words in (
+        "Rows that count: pump_running == 1 .",
+        "2026-03-23 09:36 2026-03-23 08:36 UTC pump taken apart",
+        "vibration_de mm/s Vibration, drive end 0 to 50 measurement continuous",
+        "no good value at all in this export.",
+        "27,950 rows read, 27,936 kept, 14 dropped (time could not be read); 212 stood out",
+        "Tag “oil_level” is missing in this export; it was masked.",
+        "10 h 40 min: the pump did not run (use_when)",
+        "The budget cannot be verified with 120 h of normal data.",
+        "Best epoch: 30",
+        '[asset] name = "Pump 1"',
+    ):
+        assert words in page.text
+
+
+def test_an_older_picture_of_an_event_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "event-17.png").write_bytes(b"old")
+    written(quiet_report(), tmp_path)
+    assert not (tmp_path / "figures" / "event-17.png").exists()
+
+
+def test_progress_counts_the_pictures(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    write_report(quiet_report(), tmp_path, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def many_events(number: int, tags: tuple[Tag, ...]) -> tuple[Event, ...]:
+    events = [make_event(n, 0.04 * n, 0.02, 1.5 + n % 97 / 10, tags) for n in range(number)]
+    return tuple(replace(event, id=f"2026-03-21/{n:05d}") for n, event in enumerate(events))
+
+
+def test_many_tags_and_events_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MOST_DETAILED", 2)
+    tags = tuple(Tag(f"tag_{n:04d}", "bar") for n in range(1_000))
+    few = TAGS + tags[:3]
+    events = many_events(10_000, few)
+    shown = report.by_severity(events)[:4]
+    line = make_timeline((), tags)
+    content = replace(
+        make_report(),
+        tags=tags,
+        kinds=("continuous",) * len(tags),
+        quality=(),
+        events=events,
+        snippets={event.id: make_snippet(event, few) for event in shown},
+        event_latents={event.id: np.zeros((3, 2)) for event in events[:40]},
+        timeline=replace(
+            line, contribution=np.abs(np.sin(np.arange(line.contribution.size))).reshape(-1, 1_000)
+        ),
+    )
+    page = Page(written(content, tmp_path))
+    assert "10,000 events in" in page.text
+    assert "9,500 less severe events not listed here" in page.text
+    assert "The 40 tags with most abnormal in them, of 1000." in page.text
+    assert "Pictures are shown of the 2 most severe events of 10000" in page.text
+    assert page.source.count("<tr>") < 1_000
+    assert len(list((tmp_path / "figures").glob("event-*.png"))) == 2
+    assert len(rows_of(tmp_path)) == 10_000
+    assert (tmp_path / "index.html").stat().st_size < 5_000_000
+
+
+def test_severity_bar_grows_with_severity_and_stays_in_its_track() -> None:
+    bars = [report.severity_bar(severity) for severity in (1.0, 1.1, 2, 4, 16, 1e9, float("inf"))]
+    assert bars == sorted(bars)
+    assert (bars[0], bars[2], bars[-1]) == (4, 20, 100)
+
+
+def test_report_imports_no_heavy_library() -> None:
+    heavy = {"torch", "pandas", "sklearn", "skops", "scipy", "matplotlib.pyplot"}
+    code = f"import sys, sensor_ad.report; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("module", [wording, event_table])
+def test_examples_in_docstrings(module: object) -> None:
+    result = doctest.testmod(module)  # type: ignore[arg-type]
+    assert result.attempted > 0
+    assert result.failed == 0
