@@ -29,6 +29,7 @@ from sensor_ad.plots import (
     new_figure,
     png,
     score_axis,
+    score_line,
     score_unit,
     shade_gaps,
     steps,
@@ -44,7 +45,7 @@ LEAST_PANELS = 2
 """Tags that are drawn even when one does it all: a quiet neighbour tells a sensor's fault."""
 LEAST_SHARE = 0.03
 """Share of the event that earns a tag its panel."""
-TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.66, 1.1, 0.12
+TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.66, 1.1, 0.25
 """Room around the panels, inches; the same in all events, so that they can be compared."""
 SCORE_IN, PANEL_IN, PANELS_IN, STRIP_IN = 0.65, 1.02, 3.4, 0.28
 """Height of the score, of a tag, of all tags at most, and of an evidence's strip, inches: with its
@@ -160,7 +161,7 @@ def _shade_event(axes: Axes, event: Event, snippet: Snippet) -> None:
 def _draw_score(axes: Axes, snippet: Snippet, limit: float) -> None:
     """Draw the fused score in multiples of the limit."""
     score = snippet.score / score_unit(limit)
-    axes.plot(*line(snippet.time_us, score), color=INK, lw=1.0)
+    axes.plot(*score_line(snippet.time_us, snippet.score, limit), color=INK, lw=1.0)
     score_axis(axes, float(np.nanmax(score)) if np.isfinite(score).any() else 1.0)
     axes.set_title("score (dashed: the limit = 1)", loc="left", pad=3, y=1.0)
 

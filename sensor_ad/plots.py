@@ -28,6 +28,8 @@ MOST_POINTS = 4_000
 """Points of one line; more would not be seen on a picture of about 1,000 pixels."""
 MOST_COLUMNS = 1_000
 """Columns of a map over time, about one for each pixel."""
+LOWEST_SCORE = 0.03
+"""Score that is drawn at least, in multiples of the limit."""
 MOST_STRETCHES = 500
 """Events, gaps and the like that are shaded."""
 
@@ -203,12 +205,21 @@ def score_unit(limit: float) -> float:
     return float(limit) if np.isfinite(limit) and limit > 0 else 1.0
 
 
+def score_line(time_us: Ints, score: Floats, limit: float) -> tuple[Floats, Floats]:
+    """Return dates and multiples of the limit to draw of a score (T,), the lowest ones lifted.
+
+    A score of nothing has no place on the logarithmic axis of a high one, and would break the line.
+    """
+    x, y = line(time_us, score / score_unit(limit))
+    return x, np.maximum(y, LOWEST_SCORE)
+
+
 def score_axis(axes: Axes, highest: float) -> None:
     """Scale an axis of scores in multiples of the limit, and draw the limit."""
     axes.axhline(1.0, color=VERMILLION, lw=1.2, ls=(0, (5, 2)), zorder=3)
     if highest > 10:
         axes.set_yscale("log")
-        axes.set_ylim(0.05, highest * 1.6)
+        axes.set_ylim(LOWEST_SCORE, highest * 1.6)
         ticks = [tick for tick in (0.1, 1, 10, 100, 1_000, 10_000) if tick <= highest * 1.6]
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()

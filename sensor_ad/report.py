@@ -153,11 +153,11 @@ def by_severity(events: tuple[Event, ...]) -> list[Event]:
 
 
 def short_names(events: tuple[Event, ...]) -> dict[str, str]:
-    """Return event id -> name for pictures: the id when short, else a number in order of time."""
+    """Return event id -> its name in this report: the id when short, else `E1`, `E2` … by time."""
     ordered = sorted(events, key=lambda event: event.start_us)
     if all(len(event.id) <= 6 for event in ordered):
         return {event.id: event.id for event in ordered}
-    return {event.id: f"#{number}" for number, event in enumerate(ordered, start=1)}
+    return {event.id: f"E{number}" for number, event in enumerate(ordered, start=1)}
 
 
 def detailed(report: RunReport) -> list[Event]:

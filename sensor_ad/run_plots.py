@@ -24,11 +24,11 @@ from sensor_ad.plots import (
     VERMILLION,
     days,
     label,
-    line,
     map_over_time,
     new_figure,
     png,
     score_axis,
+    score_line,
     score_unit,
     shade_gaps,
     steps,
@@ -38,6 +38,10 @@ from sensor_ad.records import Event, Floats, Ints, Timeline
 
 MOST_MAP_TAGS = 40
 """Rows of the map of contributions."""
+NEARLY = 0.8
+"""Contribution from which a tag counts for its place on the map: so that a quiet map is sorted too."""
+MOST_COUNTED = 50.0
+"""Contribution of a bucket counted at most: so that one wild spike does not outweigh a long fault."""
 MOST_LABELS = 40
 """Events that get their name on the timeline, the most severe ones."""
 LABEL_SHARE = 0.0105
@@ -135,11 +139,11 @@ def timeline_png(
         span = (int(timeline.start_us[0]), int(timeline.start_us[-1]) + timeline.width_us)
         labels = _labels(events, span)
         top = 0.12 + 0.16 * max([row + 1 for _, _, row in labels], default=0)
-        figure = new_figure(2.4 + top, (0.6, 0.1, top, 0.8))
+        figure = new_figure(2.4 + top, (0.6, 0.25, top, 0.8))
         axes = figure.subplots()
         score = timeline.score_max / score_unit(limit)
         highest = float(np.nanmax(score)) if np.isfinite(score).any() else 1.0
-        x, y = line(timeline.start_us + timeline.width_us // 2, score)
+        x, y = score_line(timeline.start_us + timeline.width_us // 2, timeline.score_max, limit)
         axes.plot(x, y, color=BLUE, lw=0.9, zorder=4)
         axes.fill_between(
             x, 1.0, y, where=y > 1.0, interpolate=True, color=VERMILLION, lw=0, zorder=5
@@ -186,7 +190,7 @@ def _excluded(axes: Axes, excluded: Sequence[tuple[int, int, str]], span: tuple[
 
 def leading_rows(contribution: Floats, most: int = MOST_MAP_TAGS) -> Ints:
     """Return the columns of `contribution` (B, C) with most abnormal in them, the most first."""
-    beyond = np.nansum(np.clip(np.nan_to_num(contribution) - 0.8, 0.0, 50.0), axis=0)
+    beyond = np.nansum(np.clip(np.nan_to_num(contribution) - NEARLY, 0.0, MOST_COUNTED), axis=0)
     return np.argsort(-beyond, kind="stable")[:most]
 
 

@@ -303,6 +303,16 @@ def test_many_tags_and_events_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "index.html").stat().st_size < 5_000_000
 
 
+def test_long_ids_become_numbers_in_order_of_time() -> None:
+    events = tuple(
+        replace(make_event(n, start_h, 1, 2.0, TAGS), id=f"E20260321T{n:06d}")
+        for n, start_h in enumerate((50, 10, 30))
+    )
+    names = report.short_names(events)
+    assert [names[event.id] for event in events] == ["E3", "E1", "E2"]
+    assert report.short_names(make_report().events)["E4"] == "E4"
+
+
 def test_severity_bar_grows_with_severity_and_stays_in_its_track() -> None:
     bars = [report.severity_bar(severity) for severity in (1.0, 1.1, 2, 4, 16, 1e9, float("inf"))]
     assert bars == sorted(bars)
