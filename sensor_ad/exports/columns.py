@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from sensor_ad.errors import DataError
+from sensor_ad.exports.cells import NULLS, NUMBERS, TRUTHS
 from sensor_ad.exports.settings import ReadSettings
 from sensor_ad.exports.tally import Tally, quoted
-from sensor_ad.exports.times import NOT_READ_YET, sounds_like_time
+from sensor_ad.exports.times import (
+    FORMATS,
+    NOT_READ_YET,
+    NOT_READ_YET_BY_NAME,
+    find_format,
+    sounds_like_time,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,35 @@ class Column:
     first_line: int
     unnamed: bool = False
     """The header has no name for it; `name` says where it stands."""
+
+
+def describe(
+    name: str,
+    position: int,
+    cells: Sequence[tuple[int, str]],
+    decimal: str,
+    unnamed: bool = False,
+) -> Column:
+    """Count what the first cells of a column are; they come with the numbers of their lines."""
+    given = [(line, cell) for line, cell in cells if cell not in NULLS]
+    texts = [cell for _, cell in given]
+    time_format = find_format(texts, FORMATS)
+    if time_format:
+        given = [pair for pair in given if FORMATS[time_format].fullmatch(pair[1])]
+    numbers = sum(NUMBERS[decimal].fullmatch(cell) is not None for cell in texts)
+    truths = sum(cell.lower() in TRUTHS for cell in texts)
+    return Column(
+        name=name,
+        position=position,
+        numbers=numbers,
+        truths=truths,
+        texts=len(texts) - numbers - truths,
+        time_format=time_format,
+        strange_format=find_format(texts, NOT_READ_YET) or find_format(texts, NOT_READ_YET_BY_NAME),
+        first_cell=given[0][1] if given else "",
+        first_line=given[0][0] if given else 0,
+        unnamed=unnamed,
+    )
 
 
 def find_time_column(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,12 @@ from sensor_ad.exports.blocks import (
     without_absurd,
 )
 from sensor_ad.exports.cells import NULLS, read_cells
-from sensor_ad.exports.columns import Column
+from sensor_ad.exports.columns import Column, describe
 from sensor_ad.exports.tally import Tally, quoted
 from sensor_ad.exports.times import (
-    FORMATS,
     NAIVE,
-    NOT_READ_YET,
     ZONED,
     BadTimeError,
-    find_format,
     parse_times,
     stamps_us,
 )
@@ -90,7 +87,7 @@ def parquet_blocks(
     batch_rows = max(1, plan.block_bytes // (8 * len(wanted)))
     done = 0
     try:
-        with pq.ParquetFile(source.path) as file:
+        with pq.ParquetFile(source.path, page_checksum_verification=True) as file:
             per_row = source.size / max(file.metadata.num_rows, 1)
             for batch in file.iter_batches(batch_rows, columns=wanted):
                 tally.rows_in += len(batch)
@@ -156,6 +153,12 @@ def _numbers(name: str, tag: str, column: Any, plan: Plan, tally: Tally, ordinal
         return values
     column = column.cast(pa.string())
     cells = read_cells(column, ".", plan.tags[tag])
+    if cells.other_sign is not None:
+        raise DataError(
+            f"{name}, row {ordinals[cells.other_sign] + 1}, column {quoted(tag)}: "
+            f"{quoted(column[cells.other_sign].as_py())}, expected a number or a text with a "
+            "decimal point: write the column as numbers."
+        )
     if cells.bad.any():
         first = int(np.flatnonzero(cells.bad)[0])
         tally.not_numbers[tag] += int(cells.bad.sum())
@@ -192,26 +195,16 @@ def _describe(field: Any, position: int, probe: Any) -> Column:
     """Say what a column holds; one that is neither number nor time counts as text."""
     kind = field.type
     cells = [] if probe is None else probe.cast(pa.string()).to_pylist()
-    texts = [cell.strip() for cell in cells if cell and cell.strip() not in NULLS]
+    lines = [(row, cell.strip()) for row, cell in enumerate(cells, 1) if cell]
+    unnamed = _NAMELESS_INDEX.fullmatch(field.name) is not None
+    seen = describe(field.name, position, lines, ".", unnamed)
     if _is_time(kind):
         zoned = getattr(kind, "tz", None) is not None
-        time_format: str | None = ZONED if zoned else NAIVE
-    else:
-        time_format = find_format(texts, FORMATS)
-    numbers = int(_is_number(kind))
-    truths = int(pa.types.is_boolean(kind))
-    return Column(
-        name=field.name,
-        unnamed=_NAMELESS_INDEX.fullmatch(field.name) is not None,
-        position=position,
-        numbers=numbers,
-        truths=truths,
-        texts=len(texts) if probe is not None else 1 - max(numbers, truths),
-        time_format=time_format,
-        strange_format=find_format(texts, NOT_READ_YET),
-        first_cell=texts[0] if texts else "",
-        first_line=1,
-    )
+        return replace(seen, time_format=ZONED if zoned else NAIVE)
+    if probe is not None:
+        return seen
+    number, truth = _is_number(kind), pa.types.is_boolean(kind)
+    return replace(seen, numbers=int(number), truths=int(truth), texts=int(not (number or truth)))
 
 
 def _check_size(name: str, metadata: Any) -> None:

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from sensor_ad.errors import DataError
-from sensor_ad.exports.cells import NULLS, NUMBERS, TRUTHS
-from sensor_ad.exports.columns import Column
+from sensor_ad.exports.cells import NULLS, NUMBERS
+from sensor_ad.exports.columns import Column, describe
 from sensor_ad.exports.settings import SEPARATORS, ReadSettings
 from sensor_ad.exports.tally import quoted
 from sensor_ad.exports.text import find_encoding, text_blocks
 from sensor_ad.exports.times import (
     FORMATS,
     NOT_READ_YET,
-    NOT_READ_YET_BY_NAME,
     find_format,
 )
 
@@ -87,7 +86,13 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
     lines = [number for (number, _), row in zip(probe[1:], rows, strict=True) if row]
     full = [row for row in rows if row]
     columns = [
-        _describe(name, position, [row[position] for row in full], lines, decimal)
+        describe(
+            name or _unnamed(position),
+            position,
+            [(line, row[position]) for line, row in zip(lines, full, strict=True)],
+            decimal,
+            unnamed=not name,
+        )
         for position, name in enumerate(names)
     ]
     return dialect, {c.name: c for c in columns if not (c.unnamed and c.first_line == 0)}
@@ -142,8 +147,8 @@ def _find_separator(name: str, probe: Probe) -> str:
         )
     if separator == "," and usual > counts[0]:
         raise DataError(
-            f"{name}: the header names {counts[0]} columns, but most lines hold {usual} commas and "
-            "values, as if the comma were separator and decimal sign in one: export with another "
+            f"{name}: the header names {counts[0]} columns, but most lines hold {usual} fields, "
+            "as if the comma were separator and decimal sign in one: export with another "
             "separator, with decimal points, or with quotes around the values."
         )
     raise DataError(
@@ -225,15 +230,15 @@ def _find_decimal(
     thousands_only = True
     for (number, _), row in zip(probe[1:], rows, strict=True):
         for column, cell in zip(names, row, strict=False):
-            where = f"line {number}, column {quoted(column)}: {quoted(cell)}"
             if _THOUSANDS.fullmatch(cell):
                 raise DataError(
-                    f"{name}, {where} has a thousands separator, expected plain numbers: export "
-                    "without thousands separators."
+                    f"{name}, line {number}, column {quoted(column)}: {quoted(cell)} has a "
+                    "thousands separator, expected plain numbers: export without thousands "
+                    "separators."
                 )
             for sign, pattern in _DECIMALS.items():
-                if pattern.fullmatch(cell):
-                    seen.setdefault(sign, where)
+                if sign not in seen and pattern.fullmatch(cell):
+                    seen[sign] = f"line {number}, column {quoted(column)}: {quoted(cell)}"
             if _DECIMALS[","].fullmatch(cell) and not _GROUPS.fullmatch(cell):
                 thousands_only = False
     if len(seen) == 2:
@@ -247,26 +252,3 @@ def _find_decimal(
             "number here tells, expected numbers that can be read in one way: say by data.decimal."
         )
     return next(iter(seen), ".")
-
-
-def _describe(name: str, position: int, cells: list[str], lines: list[int], decimal: str) -> Column:
-    """Count what the first cells of a column are."""
-    given = [(line, cell) for line, cell in zip(lines, cells, strict=True) if cell not in NULLS]
-    texts = [cell for _, cell in given]
-    time_format = find_format(texts, FORMATS)
-    if time_format:
-        given = [pair for pair in given if FORMATS[time_format].fullmatch(pair[1])]
-    numbers = sum(NUMBERS[decimal].fullmatch(cell) is not None for cell in texts)
-    truths = sum(cell.lower() in TRUTHS for cell in texts)
-    return Column(
-        name=name or _unnamed(position),
-        unnamed=not name,
-        position=position,
-        numbers=numbers,
-        truths=truths,
-        texts=len(texts) - numbers - truths,
-        time_format=time_format,
-        strange_format=find_format(texts, NOT_READ_YET) or find_format(texts, NOT_READ_YET_BY_NAME),
-        first_cell=given[0][1] if given else "",
-        first_line=given[0][0] if given else 0,
-    )

@@ -37,6 +37,11 @@ class Export:
         self._opened = tally
         self._account: RowAccount | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in the order in which they are read."""
+        return tuple(source.path for source in self._sources)
+
     def chunks(self, progress: Callable[[int], None] | None = None) -> Iterator[Readings]:
         """Yield the readings, sorted by time, one row for each time.
 
@@ -59,7 +64,7 @@ class Export:
         for rows in sorter.rest():
             yield self._readings(rows, tally)
         tally.sorted = sorter.late
-        self._account = tally.account()
+        self._account = tally.account(self.tags)
 
     def account(self) -> RowAccount:
         """Return where the rows went; to be asked when `chunks` has come to its end."""

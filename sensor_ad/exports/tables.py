@@ -60,6 +60,7 @@ class _Parsed:
     """One block after Arrow: its columns by name, and where its rows stand."""
 
     table: Any
+    """None when no row is left."""
     rows: int
     """In the block, dropped ones included."""
     ordinals: Ints
@@ -104,16 +105,14 @@ class TableReader:
             self.rows += 1
             self.tally.rows_in += 1
             self.tally.dropped[CUT_OFF] += 1
-            nothing = np.empty(0, dtype=np.int64)
-            values = np.empty((0, len(self.plan.tags)))
-            return Block(self.name, nothing, values, nothing, text.bytes_read)
+            return self._no_rows(text)
         try:
             table = self._arrow(text.data, self.as_text, ARROW_BLOCK_BYTES)
             parsed = _Parsed(table, len(table), np.arange(len(table)))
         except pa.ArrowInvalid:
             parsed = self._parse_slowly(text)
         self.tally.rows_in += parsed.rows
-        block = self._convert(text, parsed)
+        block = self._convert(text, parsed) if len(parsed.ordinals) else self._no_rows(text)
         self.rows += parsed.rows
         return block
 
@@ -130,6 +129,12 @@ class TableReader:
                 f"{self.name}, line {line}: NUL bytes, expected text: the file is damaged or "
                 "binary; copy or export it again."
             )
+
+    def _no_rows(self, text: TextBlock) -> Block:
+        nothing = np.empty(0, dtype=np.int64)
+        return Block(
+            self.name, nothing, np.empty((0, len(self.plan.tags))), nothing, text.bytes_read
+        )
 
     def _is_cut_off(self, text: TextBlock) -> bool:
         """Say whether the file ends within a row."""
@@ -167,6 +172,8 @@ class TableReader:
     def _parse_slowly(self, text: TextBlock) -> _Parsed:
         """Parse a block that is not plain: without its ragged lines, and as text if need be."""
         data, rows, ordinals = self._without_ragged(text)
+        if not data:
+            return _Parsed(None, rows, ordinals)
         try:
             table = self._arrow(data, self.as_text, ARROW_BLOCK_BYTES)
             return _Parsed(table, rows, ordinals)

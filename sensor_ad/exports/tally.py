@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sensor_ad.records import RowAccount
@@ -38,21 +39,23 @@ class Tally:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def account(self) -> RowAccount:
-        """Return where the rows went."""
+    def account(self, tags: Sequence[str]) -> RowAccount:
+        """Return where the rows went; what is said of tags comes in their order."""
         cells = [
             f"tag {tag}: {_cells(count)} not {'a number' if count == 1 else 'numbers'} "
             f"(first: {self.firsts['not a number', tag]}): treated as missing"
-            for tag, count in self.not_numbers.items()
+            for tag in tags
+            if (count := self.not_numbers[tag])
         ] + [
             f"tag {tag}: {_cells(count)} beyond ±1e300 "
             f"(first: {self.firsts['absurd', tag]}): treated as missing"
-            for tag, count in self.absurd.items()
+            for tag in tags
+            if (count := self.absurd[tag])
         ]
         return RowAccount(
             rows_in=self.rows_in,
             kept=self.kept,
-            dropped=dict(self.dropped),
+            dropped=dict(sorted(self.dropped.items())),
             sorted=self.sorted,
             notes=tuple(self.notes + cells),
         )
