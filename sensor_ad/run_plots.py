@@ -39,9 +39,9 @@ from sensor_ad.records import Event, Floats, Ints, Timeline
 MOST_MAP_TAGS = 40
 """Rows of the map of contributions."""
 NEARLY = 0.8
-"""Contribution from which a tag counts for its place on the map: so that a quiet map is sorted too."""
+"""Contribution that counts for a tag's place on the map, so that a quiet map is sorted too."""
 MOST_COUNTED = 50.0
-"""Contribution of a bucket counted at most: so that one wild spike does not outweigh a long fault."""
+"""Contribution counted at most, so that one wild spike does not outweigh a long fault."""
 MOST_LABELS = 40
 """Events that get their name on the timeline, the most severe ones."""
 LABEL_SHARE = 0.0105
