@@ -230,6 +230,8 @@ def _find_decimal(
     thousands_only = True
     for (number, _), row in zip(probe[1:], rows, strict=True):
         for column, cell in zip(names, row, strict=False):
+            if "," not in cell and ("." not in cell or "." in seen):
+                continue
             if _THOUSANDS.fullmatch(cell):
                 raise DataError(
                     f"{name}, line {number}, column {quoted(column)}: {quoted(cell)} has a "

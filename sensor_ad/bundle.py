@@ -1,0 +1,359 @@
+"""A fitted model as a folder, without pickle: a model comes in, files go out, and back again.
+
+Every file is hashed in `manifest.json`, and that one in `manifest.sha256`; a bundle is checked whole before
+any of it is used. Loading runs no code from the bundle: weights are safetensors, arrays are npz without
+objects, forests are skops with an exact list of types, and their trees are checked before use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sensor_ad import __version__
+from sensor_ad.calibration import Calibration
+from sensor_ad.config import Config, make_config, to_table
+from sensor_ad.detectors import Mahalanobis, Standardiser, column_name, make_detector
+from sensor_ad.durable import replacing_folder
+from sensor_ad.errors import ModelError
+from sensor_ad.fitting import Fitted
+from sensor_ad.grid import Layout
+from sensor_ad.limits import Limit
+from sensor_ad.models import make_network
+from sensor_ad.prepare import from_json, to_json
+from sensor_ad.records import Floats
+from sensor_ad.scoring import LEVEL_SHIFT, LatentDetectors, Scorer
+
+FORMAT = 1
+"""Version of the folder's make-up; raised when a program of before could not read it."""
+MANIFEST, MANIFEST_HASH = "manifest.json", "manifest.sha256"
+WEIGHTS, ARRAYS = "network.safetensors", "arrays.npz"
+LIBRARIES = ("torch", "numpy", "scikit-learn", "pyod", "skops", "safetensors")
+
+NEIGHBOUR_TYPES = frozenset(
+    {
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._kd_tree.KDTree",
+    }
+)
+TREE_TYPES = frozenset({"sklearn.tree._tree.Tree"})
+ALLOWED_TYPES: dict[str, frozenset[str]] = {
+    "isolation_forest": TREE_TYPES,
+    "pyod:ABOD": NEIGHBOUR_TYPES | {"pyod.models.abod.ABOD"},
+    "pyod:GMM": frozenset({"pyod.models.gmm.GMM"}),
+    "pyod:HBOS": frozenset({"pyod.models.hbos.HBOS"}),
+    "pyod:HDBSCAN": NEIGHBOUR_TYPES | {"pyod.models.hdbscan.HDBSCAN"},
+    "pyod:IForest": TREE_TYPES | {"pyod.models.iforest.IForest"},
+    "pyod:INNE": frozenset({"pyod.models.inne.INNE"}),
+    "pyod:KDE": NEIGHBOUR_TYPES | {"pyod.models.kde.KDE"},
+    "pyod:KNN": NEIGHBOUR_TYPES | {"pyod.models.knn.KNN"},
+    "pyod:KPCA": frozenset({"pyod.models.kpca.KPCA", "pyod.models.kpca.PyODKernelPCA"}),
+    "pyod:LODA": frozenset({"pyod.models.loda.LODA"}),
+    "pyod:LOF": NEIGHBOUR_TYPES | {"pyod.models.lof.LOF"},
+    "pyod:MCD": frozenset({"pyod.models.mcd.MCD"}),
+    "pyod:OCSVM": frozenset({"pyod.models.ocsvm.OCSVM"}),
+    "pyod:PCA": frozenset({"pyod.models.pca.PCA"}),
+    "pyod:QMCD": frozenset({"pyod.models.qmcd.QMCD"}),
+    "pyod:Sampling": frozenset(
+        {"pyod.models.sampling.Sampling", "sklearn.metrics._dist_metrics.EuclideanDistance64"}
+    ),
+}
+"""Detector -> the only types, beyond those that skops trusts itself, that its file may hold."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that was read back."""
+
+    id: str
+    fitted: Fitted
+    config: Config
+    """Settings that it was trained with."""
+    manifest: dict[str, Any]
+
+
+def save_bundle(
+    folder: Path, fitted: Fitted, config: Config, facts: dict[str, Any], bundle_id: str = "model"
+) -> None:
+    """Write a model as a folder that must not exist yet; whole or not at all.
+
+    Parameters
+    ----------
+    facts
+        JSON values for the manifest: the data's span, files and hashes, timings, notes.
+    bundle_id
+        The model's name.
+    """
+    scorer = fitted.scorer
+    with replacing_folder(folder) as temporary:
+        weights = {k: v.detach().cpu().contiguous() for k, v in scorer.network.state_dict().items()}
+        save_file(weights, temporary / WEIGHTS)
+        arrays = _arrays(fitted)
+        estimators = _estimators(fitted, config)
+        for name, (detector_arrays, estimator) in estimators.items():
+            arrays |= {f"detector/{name}/{key}": value for key, value in detector_arrays.items()}
+            if estimator is not None:
+                import skops.io
+
+                skops.io.dump(estimator, temporary / _estimator_file(name))
+        np.savez_compressed(temporary / ARRAYS, **arrays)
+        manifest = {
+            "format": FORMAT,
+            "id": bundle_id,
+            "asset": config.asset,
+            "program": __version__,
+            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            **facts,
+            **_facts(fitted),
+            "config": to_table(config),
+            "files": {file.name: _sha256(file) for file in sorted(temporary.iterdir())},
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (temporary / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+        digest = _sha256(temporary / MANIFEST)
+        (temporary / MANIFEST_HASH).write_text(f"{digest}  {MANIFEST}\n", newline="\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a bundle's manifest after checking its hash, without the libraries that the model needs.
+
+    Raises
+    ------
+    ModelError
+        The folder is not a bundle, or its manifest was changed.
+    """
+    manifest = folder / MANIFEST
+    try:
+        expected = (folder / MANIFEST_HASH).read_text(encoding="utf-8")
+        content = manifest.read_bytes()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{folder} is not a whole model: {_file_of(error, manifest)} is missing or unreadable; "
+            "take another model (sensor-ad models list), or train again."
+        ) from None
+    if expected != f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n":
+        raise ModelError(_damaged(folder, MANIFEST))
+    table: dict[str, Any] = json.loads(content)
+    if table["format"] != FORMAT:
+        raise ModelError(
+            f"{folder} has format {table['format']}, this program reads format {FORMAT}; use the "
+            f"program that wrote it (sensor_ad {table['program']}), or train again."
+        )
+    return table
+
+
+def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
+    """Check a bundle whole, then rebuild its model.
+
+    Raises
+    ------
+    ModelError
+        A file is missing, was added or changed, or holds something that is not allowed.
+    """
+    manifest = read_manifest(folder)
+    _check_files(folder, manifest["files"])
+    with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    config = make_config(manifest["config"], origin=f"the config in {folder}")
+    preparation = from_json(manifest["preparation"], arrays)
+    network = make_network(config.model, len(preparation.tags), manifest["window"])
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(_damaged(folder, WEIGHTS)) from error
+    network = network.to(device or torch.device("cpu")).eval()
+    scorer = Scorer(
+        preparation=preparation,
+        layout=Layout(**manifest["layout"]),
+        window=manifest["window"],
+        min_observed=manifest["min_observed"],
+        network=network,
+        residual_scale=arrays["residual_scale"],
+        detectors=_detectors(folder, config, arrays),
+        calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
+        fusion=_calibration(arrays, "fusion"),
+    )
+    fitted = Fitted(
+        scorer=scorer,
+        limit=Limit(**manifest["limit"], peaks=arrays["peaks"]),
+        scheme=manifest["scheme"],
+        parts=manifest["parts"],
+        history=tuple(manifest["history"]),
+        best_epoch=manifest["best_epoch"],
+        notes=tuple(manifest["notes"]),
+        **{name: arrays[name] for name in REPORT_ARRAYS},
+    )
+    return Bundle(manifest["id"], fitted, config, manifest)
+
+
+REPORT_ARRAYS = (
+    "calibration_scores",
+    "latent_center",
+    "latent_axes",
+    "latent_variance",
+    "calibration_latents",
+)
+
+
+def _facts(fitted: Fitted) -> dict[str, Any]:
+    limit = asdict(fitted.limit)
+    limit.pop("peaks")
+    return {
+        "preparation": to_json(fitted.scorer.preparation),
+        "layout": asdict(fitted.scorer.layout),
+        "window": fitted.scorer.window,
+        "min_observed": fitted.scorer.min_observed,
+        "evidence": list(fitted.scorer.evidence_names),
+        "limit": limit,
+        "scheme": fitted.scheme,
+        "parts": fitted.parts,
+        "history": list(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "notes": list(fitted.notes),
+    }
+
+
+def _arrays(fitted: Fitted) -> dict[str, Any]:
+    scorer = fitted.scorer
+    preparation = scorer.preparation
+    names = ("center", "scale", "low", "high", "longest_hold")
+    arrays: dict[str, Any] = {name: getattr(preparation, name) for name in names}
+    arrays |= {name: getattr(fitted, name) for name in REPORT_ARRAYS}
+    arrays["residual_scale"] = scorer.residual_scale
+    arrays["peaks"] = fitted.limit.peaks
+    arrays["standardiser/mean"] = scorer.detectors.standardiser.mean
+    arrays["standardiser/deviation"] = scorer.detectors.standardiser.deviation
+    for name, calibration in {**scorer.calibrations, "fusion": scorer.fusion}.items():
+        arrays[f"calibration/{name}/values"] = calibration.values
+        arrays[f"calibration/{name}/levels"] = calibration.levels
+        arrays[f"calibration/{name}/slope"] = np.array([calibration.slope])
+    return arrays
+
+
+def _estimators(fitted: Fitted, config: Config) -> dict[str, tuple[dict[str, Floats], Any]]:
+    detectors = fitted.scorer.detectors
+    states = {
+        name: detectors.detectors[column_name(name)].state() for name in config.scoring.detectors
+    }
+    if detectors.level is not None:
+        states[LEVEL_SHIFT] = detectors.level.state()
+    return states
+
+
+def _estimator_file(name: str) -> str:
+    return f"{column_name(name)}.skops"
+
+
+def _calibration(arrays: dict[str, Any], name: str) -> Calibration:
+    prefix = f"calibration/{name}/"
+    slope = float(arrays[prefix + "slope"][0])
+    return Calibration(arrays[prefix + "values"], arrays[prefix + "levels"], slope)
+
+
+def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDetectors:
+    def arrays_of(name: str) -> dict[str, Floats]:
+        prefix = f"detector/{name}/"
+        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+    detectors = {}
+    for name in config.scoring.detectors:
+        detector = make_detector(name, config.scoring, config.seed)
+        file = folder / _estimator_file(name)
+        estimator = _load_estimator(file, name) if name in ALLOWED_TYPES else None
+        detector.restore(arrays_of(name), estimator)
+        detectors[column_name(name)] = detector
+    level = None
+    if config.scoring.level_shift:
+        level = Mahalanobis()
+        level.restore(arrays_of(LEVEL_SHIFT), None)
+    standardiser = Standardiser(arrays["standardiser/mean"], arrays["standardiser/deviation"])
+    return LatentDetectors(standardiser, detectors, level)
+
+
+def _load_estimator(file: Path, name: str) -> Any:
+    """Read a skops file that holds nothing but the types allowed for this detector."""
+    import skops.io
+
+    try:
+        found = set(skops.io.get_untrusted_types(file=file))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(_damaged(file.parent, file.name)) from error
+    foreign = sorted(found - ALLOWED_TYPES[name])
+    if foreign:
+        raise ModelError(
+            f"{file} holds the type {foreign[0]}, which no {name} needs; it was not loaded. Take "
+            "another model (sensor-ad models list), or train again."
+        )
+    estimator = skops.io.load(file, trusted=sorted(ALLOWED_TYPES[name] & found))
+    for tree in _trees(estimator):
+        _check_tree(tree, file)
+    return estimator
+
+
+def _trees(estimator: Any) -> list[Any]:
+    forest = getattr(estimator, "detector_", estimator)
+    return [tree.tree_ for tree in getattr(forest, "estimators_", [])]
+
+
+def _check_tree(tree: Any, file: Path) -> None:
+    """Refuse a tree whose indices lead out of its arrays (they are followed without checks)."""
+    state = tree.__getstate__()
+    nodes, count = state["nodes"], state["node_count"]
+    number = np.arange(count)
+    left, right, feature = (nodes[key][:count] for key in ("left_child", "right_child", "feature"))
+    leaf = left == -1
+    inner = ~leaf
+    fine = (
+        len(nodes) >= count >= 1
+        and bool((right[leaf] == -1).all())
+        # Children come after their parent: so every index is in range and no walk can go round.
+        and bool(((left > number) & (left < count))[inner].all())
+        and bool(((right > number) & (right < count))[inner].all())
+        and bool(((feature >= 0) & (feature < tree.n_features))[inner].all())
+    )
+    if not fine:
+        raise ModelError(_damaged(file.parent, file.name))
+
+
+def _check_files(folder: Path, expected: dict[str, str]) -> None:
+    there = {file.name for file in folder.iterdir()} - {MANIFEST, MANIFEST_HASH}
+    for name in sorted(set(expected) - there):
+        raise ModelError(
+            f"the model in {folder} lacks its file {name}; restore it from a copy, take another "
+            "model (sensor-ad models list), or train again."
+        )
+    for name in sorted(there - set(expected)):
+        raise ModelError(
+            f"the model in {folder} has a file {name} that does not belong to it; remove that file "
+            "if you know where it came from, else train again."
+        )
+    for name, digest in expected.items():
+        if _sha256(folder / name) != digest:
+            raise ModelError(_damaged(folder, name))
+
+
+def _damaged(folder: Path, name: str) -> str:
+    return (
+        f"the model in {folder} is damaged: {name} is not as it was written; restore it from a copy, "
+        "take another model (sensor-ad models list), or train again."
+    )
+
+
+def _file_of(error: Exception, default: Path) -> str:
+    return (
+        Path(error.filename).name if isinstance(error, OSError) and error.filename else default.name
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,134 @@
+"""The one pass: a tile of readings comes in, residuals, pooled latents and levels go out.
+
+The network runs once over the whole tile; its bottleneck is read by a hook in the same pass. Pooling
+and smoothing are convolutions with a box, weighted by what was observed, so that a tile's core does not
+depend on where the tile was cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from sensor_ad.features import LayerOutputs
+from sensor_ad.grid import Layout
+from sensor_ad.models import ConvAutoencoder
+from sensor_ad.prepare import Preparation
+from sensor_ad.records import Floats
+
+RESIDUAL_SCALES = 3
+"""A residual is looked at row by row, over an eighth of a window, and over a window."""
+SHORT_SHARE = 8
+LEAST_WEIGHT = 0.05
+"""Observed share below which a smoothed value is taken as 0 (nothing known)."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """What the pass gives for one tile, halo included, on the device; J = P / align pooled steps."""
+
+    expected: torch.Tensor
+    """(C, P) scaled reconstruction."""
+    residuals: torch.Tensor
+    """(3, C, P) absolute scaled residual: of the row, and of its mean over two longer boxes."""
+    observed: torch.Tensor
+    """(P,) share of the cells observed in the window around each row."""
+    latents: torch.Tensor
+    """(J, 2D) mean and spread of the latents pooled over a window."""
+    level: torch.Tensor
+    """(J, C) mean of the scaled readings over a window."""
+    weight: torch.Tensor
+    """(J,) share of the cells observed in that window."""
+
+
+def run_tile(
+    outputs: LayerOutputs,
+    preparation: Preparation,
+    values: Floats,
+    window: int,
+    layout: Layout,
+    device: torch.device,
+) -> Dense:
+    """Run the network over one tile.
+
+    Parameters
+    ----------
+    outputs
+        The network with a hook on its bottleneck, within its with-block.
+    preparation
+        Scaling.
+    values
+        (P, C) plant units, NaN where unobserved; P a multiple of ``layout.align``.
+    window
+        L, rows.
+    """
+    network = outputs.network
+    assert isinstance(network, ConvAutoencoder)
+    x_rows, mask_rows = preparation.scaled(values)
+    x = torch.from_numpy(x_rows).to(device).T[None].contiguous()
+    mask = torch.from_numpy(mask_rows).to(device).T[None].contiguous()
+    expected, hooked = outputs(x, mask)
+    with torch.inference_mode():
+        latents = hooked[network.bottleneck_name]
+        residual = (x - expected) * mask
+        step = layout.align
+        seen = _box(mask, window, step)
+        weight = seen.mean(dim=1)
+        return Dense(
+            expected=expected[0],
+            residuals=_residuals(residual, mask, seen, window, step)[:, 0],
+            observed=_to_rows(weight[:, None], step)[0, 0],
+            latents=_pool(latents, mask, window, step, network.stride)[0].T,
+            level=_weighted(_box(x * mask, window, step), seen)[0].T,
+            weight=weight[0],
+        )
+
+
+def _residuals(
+    residual: torch.Tensor, mask: torch.Tensor, seen: torch.Tensor, window: int, step: int
+) -> torch.Tensor:
+    """(3, N, C, P) absolute residual on three scales of time."""
+    short = max(3, window // SHORT_SHARE + 1)
+    around = (short, 1, short // 2)
+    brief = _weighted(F.avg_pool1d(residual, *around), F.avg_pool1d(mask, *around))
+    long = _to_rows(_weighted(_box(residual, window, step), seen), step) * mask
+    return torch.stack([residual.abs(), (brief * mask).abs(), long.abs()])
+
+
+def _pool(
+    latents: torch.Tensor, mask: torch.Tensor, window: int, step: int, stride: int
+) -> torch.Tensor:
+    """(N, 2D, J) mean and standard deviation of the latents in the window around each pooled step."""
+    weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride)
+    size, every = max(window // stride, 1), step // stride
+    total = _box(weight, size, every)
+    mean = _weighted(_box(latents * weight, size, every), total)
+    square = _weighted(_box(latents.square() * weight, size, every), total)
+    spread = (square - mean.square()).clamp(min=0.0).sqrt()
+    return torch.cat([mean, spread], dim=1)
+
+
+def _box(values: torch.Tensor, size: int, step: int) -> torch.Tensor:
+    """Mean over `size` values around each stretch of `step` values; (N, C, T) to (N, C, T / step)."""
+    extra = size - step
+    padded = F.pad(values, (extra // 2, extra - extra // 2))
+    return F.avg_pool1d(padded, size, stride=step)
+
+
+def _weighted(total: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Divide by the observed share; 0 where next to nothing was observed."""
+    return torch.where(weight >= LEAST_WEIGHT, total / weight.clamp(min=LEAST_WEIGHT), 0.0)
+
+
+def _to_rows(steps: torch.Tensor, step: int) -> torch.Tensor:
+    """Interpolate (N, C, J) linearly between the centres of the steps to (N, C, J * step) rows."""
+    return F.interpolate(steps, scale_factor=float(step), mode="linear", align_corners=False)
+
+
+def steps_to_rows(steps: Floats, step: int) -> Floats:
+    """Interpolate (J, E) linearly between the centres of the steps to (J * step, E) rows."""
+    tensor = torch.from_numpy(steps.T[None].copy())
+    rows: Floats = _to_rows(tensor, step)[0].T.numpy()
+    return rows

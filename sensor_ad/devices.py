@@ -1,0 +1,42 @@
+"""`device = auto|cpu|cuda|cuda:1`: a word comes in, a torch device and what to say about it go out."""
+
+from __future__ import annotations
+
+import torch
+
+from sensor_ad.errors import ResourceError
+
+
+def choose_device(word: str, threads: int) -> tuple[torch.device, tuple[str, ...]]:
+    """Choose the device, and set the number of CPU threads.
+
+    Parameters
+    ----------
+    word
+        ``auto`` takes CUDA when there is one.
+    threads
+        CPU threads for torch; 0 leaves it to torch.
+
+    Raises
+    ------
+    ResourceError
+        A device was asked for by name that is not there.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if word == "cpu":
+        return torch.device("cpu"), ()
+    if torch.cuda.is_available():
+        device = torch.device("cuda:0" if word in ("auto", "cuda") else word)
+        if device.index is not None and device.index < torch.cuda.device_count():
+            return device, ()
+        raise ResourceError(
+            f"device = {word!r} was asked for, this machine has {torch.cuda.device_count()} CUDA "
+            'device(s), counted from 0; choose one of them, or device = "auto".'
+        )
+    if word == "auto":
+        return torch.device("cpu"), ()
+    raise ResourceError(
+        f"device = {word!r} was asked for, but torch {torch.__version__} finds no CUDA device here; "
+        'install the driver and a CUDA build of torch, or set device = "cpu".'
+    )

@@ -1,0 +1,270 @@
+"""Scores to events: scored tiles come in one after the other, events with their tags go out.
+
+While tiles pass, only sums are kept, and the rows around alarms go to a spool file; what an event is the
+picture of is told from there at the end, so memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+import numpy as np
+
+from sensor_ad.grid import Grid
+from sensor_ad.records import Bools, Event, EventKind, Floats, Ints, Snippet, TagPart
+from sensor_ad.scoring import ScoredTile
+from sensor_ad.spool import SpooledRows
+
+MEDIUM, HIGH = 1.5, 3.0
+"""Severity (peak over limit) from which an event is medium or high."""
+ONSET_ROWS = 5
+"""A tag has left its normal band when it is outside in most of so many rows."""
+STUCK_SHARE = 0.6
+"""Share of an event's rows that a sensor must stand still to be called stuck …"""
+STUCK_HOLD = 3
+"""… and for so many times its longest stand-still in training."""
+SPIKE_ROWS = 2
+"""A spike lasts at most so many rows."""
+SPIKE_SHARE = 0.8
+"""Share of the leading tag's abnormal rows that must be spikes."""
+LEADING_SHARE = 0.5
+"""A sensor is blamed only if it carries this share of the event."""
+SNIPPET_ROWS = 3000
+"""Rows of an event that are kept for pictures."""
+
+
+@dataclass
+class OpenEvent:
+    """Running sums of one event."""
+
+    start: int
+    end: int
+    """First and last alarm row (grid rows)."""
+    alarm_rows: int
+    peak: float
+    peak_row: int
+    excess: Floats
+    """(C,) summed contributions above normal."""
+    total: Floats
+    """(C,) summed squared contributions."""
+    evidence: Floats
+    """(E,) highest."""
+    id: str = ""
+    """Given when it goes on from the export before."""
+
+
+@dataclass
+class EventTracker:
+    """Merges alarms into events while tiles pass."""
+
+    limit: float
+    pause: int
+    """Alarms at most so many rows apart are one event."""
+    events: list[OpenEvent] = field(default_factory=list)
+
+    def add(self, tile: ScoredTile) -> Bools:
+        """Take the next tile; returns (T,) which of its rows are alarms."""
+        alarm: Bools = tile.scorable & (np.nan_to_num(tile.score, nan=-np.inf) > self.limit)
+        at = np.flatnonzero(alarm)
+        if not len(at):
+            return alarm
+        index = tile.index[at]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self.pause) + 1])
+        stops = np.concatenate([starts[1:], [len(at)]])
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            self._merge(_sums(tile, at[start:stop]))
+        return alarm
+
+    def _merge(self, new: OpenEvent) -> None:
+        last = self.events[-1] if self.events else None
+        if last is None or new.start - last.end > self.pause:
+            self.events.append(new)
+            return
+        if new.peak > last.peak:
+            last.peak, last.peak_row = new.peak, new.peak_row
+        last.end = new.end
+        last.alarm_rows += new.alarm_rows
+        last.excess = last.excess + new.excess
+        last.total = last.total + new.total
+        last.evidence = np.maximum(last.evidence, new.evidence)
+
+
+def _sums(tile: ScoredTile, at: Ints) -> OpenEvent:
+    score = tile.score[at]
+    peak = int(score.argmax())
+    contribution = tile.contribution[at].astype(np.float64)
+    return OpenEvent(
+        start=int(tile.index[at[0]]),
+        end=int(tile.index[at[-1]]),
+        alarm_rows=len(at),
+        peak=float(score[peak]),
+        peak_row=int(tile.index[at[peak]]),
+        excess=np.maximum(contribution - 1.0, 0.0).sum(axis=0),
+        total=np.square(contribution).sum(axis=0),
+        evidence=tile.evidence[at].max(axis=0),
+    )
+
+
+@dataclass(frozen=True)
+class EventContext:
+    """What is needed to turn sums into events."""
+
+    grid: Grid
+    tags: tuple[str, ...]
+    kinds: tuple[str, ...]
+    evidence_names: tuple[str, ...]
+    limit: float
+    pause: int
+    min_rows: int
+    last_row: int
+    """Last grid row of the export: an event that reaches it within the pause is open."""
+    longest_hold: Ints
+    """(C,) longest stand-still in training, rows."""
+    band: Floats
+    """(C,) half width of the normal band, plant units."""
+    margin: int
+    """Rows before and after an event that pictures show."""
+
+
+def finish_events(
+    sums: list[OpenEvent], rows: SpooledRows, context: EventContext
+) -> tuple[list[Event], dict[str, Snippet]]:
+    """Name, rank and classify events.
+
+    Parameters
+    ----------
+    sums
+        In time order.
+    rows
+        The spooled rows around all alarms.
+    context
+        The model's side.
+
+    Returns
+    -------
+    Events in time order, and by id the rows around each for pictures.
+    """
+    events, snippets = [], {}
+    for one in sums:
+        if one.end - one.start + 1 < context.min_rows:
+            continue
+        around = rows.between(one.start - context.margin, one.end + context.margin)
+        event = _finish(one, around, context)
+        events.append(event)
+        snippets[event.id] = _snippet(around, context)
+    return events, snippets
+
+
+def event_id(start_us: int) -> str:
+    """Name an event after its first alarm row; events of one asset never share it."""
+    return datetime.fromtimestamp(start_us / 1e6, UTC).strftime("E%Y%m%dT%H%M%S")
+
+
+def _finish(one: OpenEvent, around: SpooledRows, context: EventContext) -> Event:
+    weights = one.excess if one.excess.sum() > 0 else one.total
+    shares = weights / max(float(weights.sum()), 1e-12)
+    order = np.argsort(-shares, kind="stable")
+    onsets = _onsets(around, one, int(order[0]))
+    kind, sensor = _picture(one, around, int(order[0]), float(shares[order[0]]), context)
+    start_us, end_us, peak_us = (
+        int(context.grid.time_us(np.array(row))) for row in (one.start, one.end, one.peak_row)
+    )
+    severity = one.peak / max(context.limit, 1e-12)
+    level: Literal["low", "medium", "high"] = (
+        "high" if severity >= HIGH else "medium" if severity >= MEDIUM else "low"
+    )
+    return Event(
+        id=one.id or event_id(start_us),
+        start_us=start_us,
+        end_us=end_us,
+        open=context.last_row - one.end <= context.pause,
+        peak=one.peak,
+        peak_us=peak_us,
+        severity=severity,
+        level=level,
+        alarm_rows=one.alarm_rows,
+        kind=kind,
+        sensor=sensor,
+        tags=tuple(
+            TagPart(
+                context.tags[c],
+                float(shares[c]),
+                None if onsets[c] is None else int(context.grid.time_us(np.array(onsets[c]))),
+            )
+            for c in order
+        ),
+        evidence=dict(zip(context.evidence_names, map(float, one.evidence), strict=True)),
+    )
+
+
+def _onsets(around: SpooledRows, one: OpenEvent, leading: int) -> list[int | None]:
+    """Row at which each tag left its normal band for good (the leading tag: at all)."""
+    within = around.index <= one.end
+    outside = around.contribution[within] > 1.0
+    index = around.index[within]
+    onsets: list[int | None] = []
+    for c in range(outside.shape[1]):
+        column = outside[:, c]
+        kernel = np.ones(min(ONSET_ROWS, max(len(column), 1)))
+        ahead = np.convolve(column, kernel)[len(kernel) - 1 :] if len(column) else column
+        lasting = np.flatnonzero(column & (ahead > len(kernel) / 2))
+        if not len(lasting) and c == leading:
+            lasting = np.flatnonzero(column)
+        onsets.append(int(index[lasting[0]]) if len(lasting) else None)
+    return onsets
+
+
+def _picture(
+    one: OpenEvent, around: SpooledRows, leading: int, share: float, context: EventContext
+) -> tuple[EventKind, str | None]:
+    """Tell whether an event is the picture of one stuck, failed or spiking sensor."""
+    if share < LEADING_SHARE or context.kinds[leading] != "continuous":
+        return "machine", None
+    name = context.tags[leading]
+    inside = (around.index >= one.start) & (around.index <= one.end)
+    actual, expected = around.actual[:, leading], around.expected[:, leading]
+    hold = _longest_hold(actual)
+    usual = int(context.longest_hold[leading])
+    if hold > max(STUCK_HOLD * usual, ONSET_ROWS) and hold >= STUCK_SHARE * inside.sum():
+        return "stuck sensor", name
+    outside = np.abs(actual - expected) > context.band[leading]
+    lengths = _run_lengths(outside & np.isfinite(actual))
+    if len(lengths) and lengths[lengths <= SPIKE_ROWS].sum() >= SPIKE_SHARE * lengths.sum():
+        return "spikes", name
+    return "machine", None
+
+
+def _longest_hold(values: Floats) -> int:
+    """Longest stretch of equal neighbouring values, rows."""
+    if len(values) < 2:
+        return len(values)
+    lengths = _run_lengths(values[1:] == values[:-1])
+    return int(lengths.max()) + 1 if len(lengths) else 1
+
+
+def _run_lengths(flags: Bools) -> Ints:
+    """Lengths of the runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return edges[1::2] - edges[::2]
+
+
+def _snippet(around: SpooledRows, context: EventContext) -> Snippet:
+    """Thin rows for pictures: of each few rows the most abnormal one is kept."""
+    rows = around
+    every = -(-len(rows.index) // SNIPPET_ROWS)
+    if every > 1:
+        worst = rows.contribution.max(axis=1)
+        usable = len(worst) // every * every
+        picks = worst[:usable].reshape(-1, every).argmax(axis=1)
+        rows = rows.take(np.arange(0, usable, every) + picks)
+    return Snippet(
+        time_us=context.grid.time_us(rows.index),
+        actual=rows.actual,
+        expected=rows.expected,
+        band=context.band,
+        contribution=rows.contribution,
+        score=rows.score,
+        evidence=rows.evidence,
+    )

@@ -1,0 +1,186 @@
+"""Alarm budget to limit: scores of normal rows come in, the score above which an alarm is raised goes out.
+
+Neighbouring rows are not independent, so the tail is fitted to the peaks of clusters, made by the same
+rule that merges alarms into events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from sensor_ad.config import LimitSettings
+from sensor_ad.records import Floats, Ints
+
+QUANTILES = (0.98, 0.95, 0.9)
+"""Exceedances are taken over the highest of these quantiles that gives enough clusters."""
+ENOUGH_CLUSTERS = 30
+"""From so many clusters on, the shape of the tail is fitted too."""
+FEW_CLUSTERS = 5
+"""With fewer the tail is not fitted at all."""
+MARGIN = 1.0
+"""Then the limit lies so much (decades of probability) above the highest score seen."""
+HIGHEST_SHAPE = 0.5
+"""Of the generalised Pareto distribution; beyond it not even the variance exists."""
+CONFIDENCE = 0.95
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The score above which an alarm is raised, and what stands behind it."""
+
+    value: float
+    method: str
+    """generalised Pareto, exponential, or highest value with a margin."""
+    hours: float
+    """Normal data that it was chosen on, hours of scorable time."""
+    blocks: int
+    """Independent stretches (of a window) in it."""
+    peaks: Floats
+    """(K,) peaks of the clusters that the tail was fitted to."""
+    threshold: float
+    """Scores above this formed the clusters."""
+    false_events: int
+    """Events that the limit gives on that normal data."""
+    rate: float
+    rate_low: float
+    rate_high: float
+    """Their rate per budget period, with its exact 95 % Poisson interval."""
+    budget_events: float
+    budget_days: float
+
+    @property
+    def budget(self) -> str:
+        """Say what the budget is."""
+        events = "event" if self.budget_events == 1 else "events"
+        return f"at most {self.budget_events:g} false {events} per {self.budget_days:g} days"
+
+    @property
+    def statement(self) -> str:
+        """Say what the limit promises, and whether the data can show it."""
+        enough = self.hours / 24 * self.budget_events >= self.budget_days
+        text = f"Budget: {self.budget} of scorable time. "
+        if enough and self.method != "highest value with a margin":
+            return text + f"The limit was set on {self.hours:.0f} h of normal data ({self.method})."
+        return text + (
+            f"The budget cannot be verified with {self.hours:.4g} hours of normal data; the limit was "
+            f"extrapolated from {len(self.peaks)} peaks ({self.method})."
+        )
+
+    @property
+    def achieved(self) -> str:
+        """Say how often the limit was exceeded on normal data."""
+        return (
+            f"{self.false_events} in {self.hours:.4g} h of normal calibration data: {self.rate:.3g} per "
+            f"{self.budget_days:g} days (95 % interval {self.rate_low:.3g} to {self.rate_high:.3g})."
+        )
+
+
+def choose_limit(
+    score: Floats, index: Ints, settings: LimitSettings, pause: int, period_s: float, window: int
+) -> Limit:
+    """Choose the limit that keeps the budget on rows like these.
+
+    Parameters
+    ----------
+    score
+        (T,) scores of scorable normal rows.
+    index
+        (T,) their grid rows, increasing.
+    settings
+        The budget.
+    pause
+        Alarms at most so many rows apart are one event.
+    period_s
+        Seconds per row.
+    window
+        L, rows; the length of an independent stretch.
+
+    Notes
+    -----
+    Peaks over threshold: Davison and Smith, J. R. Statist. Soc. B 52 (1990), with runs declustering.
+    With `n` clusters in `t` days the excess x that is passed `events` times in `days` solves
+    ``n / t * P(excess > x) = events / days``.
+    """
+    days = len(score) * period_s / DAY_S
+    wanted = settings.events / settings.days * days
+    threshold, peaks = _clusters(score, index, pause)
+    highest = float(score.max())
+    if len(peaks) < FEW_CLUSTERS:
+        value, method = highest + MARGIN, "highest value with a margin"
+    else:
+        share = wanted / len(peaks)
+        excess = peaks - threshold
+        if share >= 1:
+            value, method = threshold, "exponential"
+        elif len(peaks) < ENOUGH_CLUSTERS:
+            value, method = threshold - float(excess.mean()) * np.log(share), "exponential"
+        else:
+            value, method = threshold + _pareto_quantile(excess, share), "generalised Pareto"
+    count = len(cluster_peaks(score, index, pause, value))
+    low, high = poisson_interval(count)
+    per_budget = settings.days / days
+    return Limit(
+        value=float(value),
+        method=method,
+        hours=days * 24,
+        blocks=len(np.unique(index // window)),
+        peaks=peaks,
+        threshold=threshold,
+        false_events=count,
+        rate=count * per_budget,
+        rate_low=low * per_budget,
+        rate_high=high * per_budget,
+        budget_events=settings.events,
+        budget_days=settings.days,
+    )
+
+
+def _clusters(score: Floats, index: Ints, pause: int) -> tuple[float, Floats]:
+    """Lower the threshold until there are enough clusters."""
+    threshold = 0.0
+    peaks: Floats = np.empty(0)
+    for quantile in QUANTILES:
+        threshold = float(np.quantile(score, quantile))
+        peaks = cluster_peaks(score, index, pause, threshold)
+        if len(peaks) >= ENOUGH_CLUSTERS:
+            break
+    return threshold, peaks
+
+
+def cluster_peaks(score: Floats, index: Ints, pause: int, threshold: float) -> Floats:
+    """Find the peaks of runs of exceedances, runs at most `pause` rows apart being one.
+
+    Examples
+    --------
+    >>> score, index = np.array([0.0, 5, 6, 0, 0, 7]), np.arange(6)
+    >>> cluster_peaks(score, index, pause=2, threshold=1.0).tolist()
+    [6.0, 7.0]
+    """
+    above = np.flatnonzero(score > threshold)
+    if not len(above):
+        return np.empty(0)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(index[above]) > pause) + 1])
+    peaks: Floats = np.maximum.reduceat(score[above], starts).astype(np.float64)
+    return peaks
+
+
+def _pareto_quantile(excess: Floats, share: float) -> float:
+    """Excess that this share of peaks passes, by a generalised Pareto with its shape held ≥ 0."""
+    shape, _, scale = stats.genpareto.fit(excess, floc=0.0)
+    if not 0.0 < shape < HIGHEST_SHAPE:
+        shape = min(max(shape, 0.0), HIGHEST_SHAPE)
+        scale = float(excess.mean()) * (1 - shape)
+    if shape < 1e-6:
+        return -float(scale) * float(np.log(share))
+    return float(scale / shape * (share**-shape - 1))
+
+
+def poisson_interval(count: int) -> tuple[float, float]:
+    """Exact 95 % interval of a Poisson mean after `count` events (Garwood, Biometrika 28, 1936)."""
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if count == 0 else float(stats.chi2.ppf(tail, 2 * count)) / 2
+    return low, float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2

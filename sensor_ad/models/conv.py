@@ -1,0 +1,118 @@
+"""The fully convolutional autoencoder: scaled readings and their mask in, reconstruction out.
+
+Strided convolutions lead down to a narrow bottleneck of channels, transposed ones back. There is no
+flatten, no linear layer and nothing that normalises over time, so the network is trained on windows and
+applied to stretches of any length: a row's result depends on the rows within `reach` of it and on
+nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+KERNEL = 4
+"""Kernel of the strided layers: twice the stride, so that every input counts equally often."""
+
+BOTTLENECK_KERNEL = 3
+SLOPE = 0.1
+"""Of the leaky rectifiers, below 0; no unit can die in a small network."""
+LATENTS_PER_WINDOW = 8
+"""Latent steps that a window is reduced to; the depth follows from it."""
+
+
+class ConvAutoencoder(nn.Module):
+    """1-D fully convolutional autoencoder.
+
+    Parameters
+    ----------
+    channels
+        C, number of tags.
+    window
+        L, rows; a power of two. Depth is log2(L / 8), at least 1: eight latent steps a window.
+    latent
+        D, channels of the bottleneck; half the tags when None (2 to 32).
+    width
+        Channels of the hidden layers; twice the tags when None (16 to 128, a power of two).
+    """
+
+    bottleneck_name = "bottleneck"
+
+    def __init__(
+        self, channels: int, window: int, latent: int | None = None, width: int | None = None
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.depth = max(1, round(math.log2(window / LATENTS_PER_WINDOW)))
+        self.stride = 1 << self.depth
+        self.latent = latent or min(32, max(2, math.ceil(channels / 2)))
+        self.width = width or min(128, max(16, 1 << math.ceil(math.log2(2 * channels))))
+        W = self.width
+        down = [_down(2 * channels if layer == 0 else W, W) for layer in range(self.depth)]
+        self.encoder = nn.Sequential(*down)
+        self.bottleneck = nn.Conv1d(W, self.latent, BOTTLENECK_KERNEL, padding="same")
+        self.widen = nn.Sequential(
+            nn.Conv1d(self.latent, W, BOTTLENECK_KERNEL, padding="same"), nn.LeakyReLU(SLOPE)
+        )
+        self.decoder = nn.Sequential(*[_up(W) for _ in range(self.depth - 1)])
+        self.output = nn.ConvTranspose1d(W, channels, KERNEL, stride=2, padding=1)
+
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Reconstruct.
+
+        Parameters
+        ----------
+        values
+            (N, C, T) scaled readings, anything where the mask is 0; T a multiple of `stride`.
+        mask
+            (N, C, T) 1 where observed, 0 where not.
+
+        Returns
+        -------
+        (N, C, T) scaled reconstruction, of hidden cells too.
+        """
+        latents = self.bottleneck(self.encoder(torch.cat([values * mask, mask], dim=1)))
+        result: torch.Tensor = self.output(self.decoder(self.widen(latents)))
+        return result
+
+    @property
+    def encoder_reach(self) -> int:
+        """Rows before or after its own `stride` rows that a latent step can see."""
+        first, last = self._seen_by_latents(0, 0)
+        return max(-first, last - (self.stride - 1))
+
+    @property
+    def reach(self) -> int:
+        """Rows before or after itself that a reconstructed row can see."""
+        reach = 0
+        for row in range(self.stride):
+            first, last = row, row
+            for _ in range(self.depth):
+                # Transposed: row o sees inputs ceil((o - 2) / 2) to floor((o + 1) / 2).
+                first, last = -((2 - first) // 2), (last + 1) // 2
+            side = BOTTLENECK_KERNEL // 2
+            first, last = self._seen_by_latents(first - side, last + side)
+            reach = max(reach, row - first, last - row)
+        return reach
+
+    def _seen_by_latents(self, first: int, last: int) -> tuple[int, int]:
+        """Give the first and last input row that latent steps `first` to `last` see."""
+        side = BOTTLENECK_KERNEL // 2
+        first, last = first - side, last + side
+        for _ in range(self.depth):
+            first, last = 2 * first - 1, 2 * last - 1 + KERNEL - 1
+        return first, last
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(inputs, outputs, KERNEL, stride=2, padding=1), nn.LeakyReLU(SLOPE)
+    )
+
+
+def _up(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose1d(width, width, KERNEL, stride=2, padding=1), nn.LeakyReLU(SLOPE)
+    )

@@ -1,0 +1,150 @@
+"""Config and exports to history: what an export is read with, and what of it a model may learn."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from sensor_ad.compare import training_grid
+from sensor_ad.conditions import parse_condition
+from sensor_ad.config import Config
+from sensor_ad.errors import DataError, UsageError
+from sensor_ad.exports import Export, ReadSettings
+from sensor_ad.fitting import History
+from sensor_ad.grid import Rows
+from sensor_ad.prepare import Kind, RowMaker, find_kinds, model_tags
+from sensor_ad.records import Ints, Readings
+
+PROBE_ROWS = 10_000
+"""First rows of an export in which its period is found, however it is read."""
+
+Announce = Callable[[str, int, int], None]
+"""Called with what is being done, the amount done and the amount in all."""
+
+
+def read_settings(config: Config) -> ReadSettings:
+    """Say how the config wants exports to be read."""
+    data = config.data
+    needed = parse_condition(data.use_when).tags if data.use_when else ()
+    ignored = [name for name, tag in config.tags.items() if tag.role == "ignore"]
+    return ReadSettings(
+        timezone=data.timezone,
+        time_column=data.time_column,
+        separator=data.separator,
+        decimal=data.decimal,
+        label_columns=data.label_columns,
+        ignore_columns=tuple(name for name in ignored if name not in needed),
+        start=None if data.start is None else data.start.isoformat(),
+        period_s=data.period_s,
+        lookback_rows=data.lookback_rows,
+        duplicates=data.duplicates,
+    )
+
+
+def training_exports(config: Config, exports: Sequence[Path]) -> list[Path]:
+    """Name the exports to train on: those given, else those of the config."""
+    paths = list(exports) or [config.path(text) for text in config.data.train]
+    if not paths:
+        raise UsageError(
+            "no export to train on was given, at least one was expected; name it behind the config, "
+            "or set data.train in the config."
+        )
+    return paths
+
+
+def read_history(
+    config: Config, export: Export, announce: Announce
+) -> tuple[History, RowMaker, tuple[str, ...]]:
+    """Read a whole export for training.
+
+    Returns
+    -------
+    The rows that may be learnt, what made them (it knows the tags' quality), and sentences for the user.
+    """
+    chunks = list(announced(export, announce))
+    names = export.tags
+    tags = model_tags(names, config)
+    if not chunks or not tags:
+        raise DataError(
+            "the export has no row with a tag to train on, at least one tag was expected; check the "
+            "export (sensor-ad inspect) and the roles in [tags]."
+        )
+    columns = [names.index(tag.name) for tag in tags]
+    values = np.concatenate([chunk.values[:, columns] for chunk in chunks])
+    found = find_kinds(values, config.prepare.few_states)
+    del values
+    empty = [tag.name for tag, kind in zip(tags, found, strict=True) if kind == "empty"]
+    notes = tuple(f"the tag {name!r} has no value at all and was left out" for name in empty)
+    if len(empty) == len(tags):
+        raise DataError(
+            f"none of the {len(tags)} tags has a single number, at least one with values was expected; "
+            "check the export (sensor-ad inspect) and its decimal sign."
+        )
+    pairs = [(t, k) for t, k in zip(tags, found, strict=True) if k != "empty"]
+    tags = tuple(tag for tag, _ in pairs)
+    kinds: tuple[Kind, ...] = tuple(kind for _, kind in pairs)
+    grid = training_grid(probed(iter(chunks))[0], config)
+    condition = parse_condition(config.data.use_when) if config.data.use_when else None
+    counters = np.array([kind == "counter" for kind in kinds])
+    maker = RowMaker(tags, counters, grid, condition, exclusions_us(config))
+    pieces = list(maker.rows(chunks))
+    rows = Rows(
+        np.concatenate([piece.index for piece in pieces]),
+        np.concatenate([piece.values for piece in pieces]),
+        np.concatenate([piece.used for piece in pieces]),
+    )
+    if not rows.used.any():
+        raise DataError(
+            "no row is left to train on after use_when and exclude, some hundred were expected; check "
+            "both in the config."
+        )
+    holds = maker.quality.longest_hold
+    return History(rows, tags, kinds, holds, grid), maker, notes
+
+
+def announced(export: Export, announce: Announce) -> Iterator[Readings]:
+    """Yield an export's chunks and tell how far they are."""
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        announce("reading", done, export.total_bytes)
+
+    yield from export.chunks(tell)
+
+
+def first_rows(chunks: Iterable[Readings]) -> Iterator[Readings]:
+    """Yield chunks until the probe is full."""
+    rows = 0
+    for chunk in chunks:
+        yield chunk
+        rows += len(chunk.time_us)
+        if rows >= PROBE_ROWS:
+            return
+
+
+def probed(chunks: Iterator[Readings]) -> tuple[Ints, Iterator[Readings]]:
+    """Look at the first times of a stream; gives them, and the whole stream again."""
+    held = list(first_rows(chunks))
+    times = [chunk.time_us for chunk in held] or [np.empty(0, np.int64)]
+    return np.concatenate(times)[:PROBE_ROWS], itertools.chain(held, chunks)
+
+
+def exclusions_us(config: Config) -> tuple[tuple[int, int, str], ...]:
+    """(from, to, reason) of bad history, UTC microseconds."""
+    return tuple(
+        (_utc_us(one.from_, config.zone), _utc_us(one.to, config.zone), one.reason)
+        for one in config.data.exclude
+    )
+
+
+def _utc_us(time: datetime, zone: ZoneInfo) -> int:
+    """Naive times are plant time."""
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=zone)
+    return round(aware.timestamp() * 1e6)

@@ -1,0 +1,180 @@
+"""The files of a run: scored tiles come in, Parquet files and what a report needs go out.
+
+Rows are written as they come, so a run of any length needs the same memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sensor_ad.events import EventContext, EventTracker, OpenEvent, event_id, finish_events
+from sensor_ad.fitting import Fitted
+from sensor_ad.grid import Grid
+from sensor_ad.records import Event, Floats, Ints, Snippet, Timeline
+from sensor_ad.scoring import ScoredTile
+from sensor_ad.spool import Spool
+from sensor_ad.timeline import Coverage, TimelineCount
+
+SCORES, CONTRIBUTIONS = "scores.parquet", "contributions.parquet"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What passed through, summed up."""
+
+    events: tuple[Event, ...]
+    snippets: dict[str, Snippet]
+    timeline: Timeline
+    coverage: Coverage
+    event_latents: dict[str, Floats]
+    """Event id -> (K, 2) in the plane of the latent map."""
+    open_event: dict[str, object] | None
+    """What the next scoring must know of an event that had not ended."""
+
+
+class RunFolder:
+    """Takes scored tiles, writes them down, and keeps what events and report need."""
+
+    def __init__(
+        self, folder: Path, fitted: Fitted, grid: Grid, zone: ZoneInfo, pause: int, min_rows: int
+    ) -> None:
+        self._folder, self._fitted, self._grid = folder, fitted, grid
+        self._pause, self._min_rows = pause, min_rows
+        scorer = fitted.scorer
+        self._margin = 2 * scorer.window
+        names = scorer.preparation.names
+        time = pa.field("time", pa.timestamp("us", tz=str(zone)))
+        evidence = [pa.field(name, pa.float32()) for name in scorer.evidence_names]
+        self._score_schema = pa.schema(
+            [
+                time,
+                pa.field("score", pa.float32()),
+                *evidence,
+                pa.field("alarm", pa.bool_()),
+                pa.field("scorable", pa.bool_()),
+            ]
+        )
+        # A tag may itself be called "time"; the first column is ours.
+        tags = [
+            pa.field(f"{name} (tag)" if name == "time" else name, pa.float32()) for name in names
+        ]
+        self._contribution_schema = pa.schema([time, *tags])
+        self._scores = _writer(folder / SCORES, self._score_schema)
+        self._contributions = _writer(folder / CONTRIBUTIONS, self._contribution_schema)
+        self._spool_path = folder / ".spool"
+        self._spool = Spool(self._spool_path, len(names), len(evidence), self._margin)
+        self._tracker = EventTracker(fitted.limit.value, pause)
+        self._timeline = TimelineCount(grid, scorer.evidence_names)
+        self.coverage = Coverage(grid, scorer.layout.max_hole)
+        self._latents: list[tuple[Ints, Floats]] = []
+
+    def add(self, tile: ScoredTile) -> None:
+        """Take the next scored rows."""
+        alarm = self._tracker.add(tile)
+        self._spool.add(tile, alarm)
+        self._timeline.add(tile, alarm)
+        self.coverage.add(tile)
+        flat = (tile.latents - self._fitted.latent_center) @ self._fitted.latent_axes
+        self._latents.append((tile.steps, flat.astype(np.float32)))
+        time = pa.array(self._grid.time_us(tile.index), pa.int64()).cast(self._score_schema[0].type)
+        score = pa.array(tile.score, mask=~tile.scorable)
+        evidence = [
+            pa.array(np.ascontiguousarray(column), mask=~tile.scorable)
+            for column in tile.evidence.T
+        ]
+        columns = [time, score, *evidence, pa.array(alarm), pa.array(tile.scorable)]
+        self._scores.write_batch(pa.record_batch(columns, schema=self._score_schema))
+        parts = np.ascontiguousarray(tile.contribution.T)
+        columns = [time, *[pa.array(column) for column in parts]]
+        self._contributions.write_batch(pa.record_batch(columns, schema=self._contribution_schema))
+
+    def finish(self, before: dict[str, object] | None) -> RunResult:
+        """Close the files and make events.
+
+        Parameters
+        ----------
+        before
+            The event that the export before left open, as `RunResult.open_event` gave it.
+        """
+        self._scores.close()
+        self._contributions.close()
+        rows = self._spool.close()
+        scorer, preparation = self._fitted.scorer, self._fitted.scorer.preparation
+        last = self.coverage.last if self.coverage.last is not None else 0
+        context = EventContext(
+            grid=self._grid,
+            tags=preparation.names,
+            kinds=preparation.kinds,
+            evidence_names=scorer.evidence_names,
+            limit=self._fitted.limit.value,
+            pause=self._pause,
+            min_rows=self._min_rows,
+            last_row=last,
+            longest_hold=preparation.longest_hold,
+            band=scorer.residual_scale[0] * preparation.scale,
+            margin=self._margin,
+        )
+        sums = self._tracker.events
+        _go_on(sums, before, self._pause)
+        events, snippets = finish_events(sums, rows, context)
+        del rows
+        self._spool_path.unlink()
+        return RunResult(
+            events=tuple(events),
+            snippets=snippets,
+            timeline=self._timeline.timeline(len(preparation.tags)),
+            coverage=self.coverage,
+            event_latents=self._latents_of(events),
+            open_event=_left_open(sums, last, self._pause, self._grid),
+        )
+
+    def close(self) -> None:
+        """Let go of the files after a fault."""
+        for file in (self._scores, self._contributions, self._spool):
+            file.close()
+
+    def _latents_of(self, events: list[Event]) -> dict[str, Floats]:
+        if not self._latents:
+            return {}
+        index = np.concatenate([steps for steps, _ in self._latents])
+        flat = np.concatenate([points for _, points in self._latents])
+        time = self._grid.time_us(index)
+        return {
+            event.id: flat[
+                np.searchsorted(time, event.start_us) : np.searchsorted(time, event.end_us + 1)
+            ]
+            for event in events
+        }
+
+
+def _go_on(sums: list[OpenEvent], before: dict[str, object] | None, pause: int) -> None:
+    """Let the first event go on from the one that was open at the end of the export before."""
+    if not sums or before is None:
+        return
+    first, end = sums[0], int(str(before["end"]))
+    if first.start - end <= pause:
+        first.id = str(before["id"])
+        first.start = min(first.start, int(str(before["start"])))
+
+
+def _left_open(
+    sums: list[OpenEvent], last: int, pause: int, grid: Grid
+) -> dict[str, object] | None:
+    if not sums or last - sums[-1].end > pause:
+        return None
+    one = sums[-1]
+    name = one.id or event_id(int(grid.time_us(np.array(one.start))))
+    return {"id": name, "start": one.start, "end": one.end}
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Scores hardly repeat: a dictionary would only cost time. Page checksums reveal damaged files.
+    return pq.ParquetWriter(
+        path, schema, compression="lz4", use_dictionary=False, write_page_checksum=True
+    )

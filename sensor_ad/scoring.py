@@ -1,0 +1,265 @@
+"""Tiles to scores: every kind of evidence, put on one scale, fused and calibrated once more.
+
+`Scorer` is the fitted whole; `score` never changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sensor_ad.calibration import Calibration
+from sensor_ad.config import ScoringSettings
+from sensor_ad.dense import Dense, run_tile, steps_to_rows
+from sensor_ad.detectors import Detector, Mahalanobis, Standardiser, column_name, make_detector
+from sensor_ad.features import LayerOutputs
+from sensor_ad.grid import Layout, Tile
+from sensor_ad.models import ConvAutoencoder
+from sensor_ad.prepare import Preparation
+from sensor_ad.records import Bools, Floats, Ints
+
+RECONSTRUCTION, LEVEL_SHIFT = "reconstruction", "level_shift"
+POWER = 4.0
+"""Tags' contributions are joined by their mean of this power: one bad tag among many must show."""
+NORMAL_QUANTILE = 0.999
+"""“The most that is normal” of a residual: this quantile of validation rows."""
+RESIDUAL_FLOOR = (0.25, 0.15, 0.1)
+"""Least such value on each scale of time, in scaled units: what never moved may move a little."""
+
+
+@dataclass(frozen=True)
+class LatentDetectors:
+    """Detectors fitted on pooled latents, and the one on the smoothed readings."""
+
+    standardiser: Standardiser
+    detectors: dict[str, Detector]
+    """Column name -> fitted detector, on standardised latents (J, 2D)."""
+    level: Mahalanobis | None
+    """On the level of the readings (J, C)."""
+
+
+def fit_detectors(
+    latents: Floats, level: Floats, settings: ScoringSettings, seed: int
+) -> LatentDetectors:
+    """Fit every detector of the config.
+
+    Parameters
+    ----------
+    latents, level
+        (J, 2D) pooled latents and (J, C) smoothed readings of normal rows.
+    """
+    standardiser = Standardiser.fitted(latents)
+    features = standardiser(latents)
+    detectors = {}
+    for name in settings.detectors:
+        detector = make_detector(name, settings, seed)
+        detector.fit(features)
+        detectors[column_name(name)] = detector
+    shift = None
+    if settings.level_shift:
+        shift = Mahalanobis()
+        shift.fit(level.astype(np.float64))
+    return LatentDetectors(standardiser, detectors, shift)
+
+
+@dataclass(frozen=True)
+class RawEvidence:
+    """Evidence of one tile before calibration, halo included."""
+
+    tile: Tile
+    expected: Floats
+    """(P, C) float32 scaled reconstruction."""
+    observed: Floats
+    """(P,) share of the window observed."""
+    contribution: Floats
+    """(P, C) float32 residual over the most that is normal for the tag."""
+    reconstruction: Floats
+    """(P,) contributions of all tags joined."""
+    steps: dict[str, Floats]
+    """Name -> (J,) raw evidence at pooled steps."""
+    weight: Floats
+    """(J,) share of the step's window observed."""
+    latents: Floats
+    """(J, 2D) pooled latents."""
+
+
+@dataclass(frozen=True)
+class ScoredTile:
+    """The result for the core rows of one tile that an export had."""
+
+    index: Ints
+    """(T,) grid rows, increasing."""
+    score: Floats
+    """(T,) float32, NaN where not scorable."""
+    scorable: Bools
+    used: Bools
+    """(T,) False where the row did not count."""
+    evidence: Floats
+    """(T, E) float32 calibrated evidence."""
+    contribution: Floats
+    """(T, C) float32."""
+    actual: Floats
+    """(T, C) plant units."""
+    expected: Floats
+    """(T, C) float32 plant units."""
+    steps: Ints
+    """(J',) grid rows at which the latents below stand (only steps with a row)."""
+    latents: Floats
+    """(J', 2D) pooled latents."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted model: everything that turns tiles into scores."""
+
+    preparation: Preparation
+    layout: Layout
+    window: int
+    min_observed: float
+    network: ConvAutoencoder
+    residual_scale: Floats
+    """(3, C) the most that is normal, scaled units, on each scale of time."""
+    detectors: LatentDetectors
+    calibrations: dict[str, Calibration]
+    """Evidence name -> calibration, in the order of the columns."""
+    fusion: Calibration
+
+    @property
+    def evidence_names(self) -> tuple[str, ...]:
+        """Names of the kinds of evidence, in the order of the columns."""
+        return tuple(self.calibrations)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.network.parameters()).device
+
+    def score(self, tiles: Iterable[Tile]) -> Iterator[ScoredTile]:
+        """Score tile after tile."""
+        parts = (self.network, self.preparation, self.layout, self.window)
+        for raw in raw_evidence(tiles, *parts, self.residual_scale, self.detectors):
+            yield self.finish(raw)
+
+    def finish(self, raw: RawEvidence) -> ScoredTile:
+        """Calibrate and fuse one tile's evidence, and keep its core rows."""
+        evidence = self._calibrated(raw)
+        core = np.zeros(len(raw.tile.index), dtype=bool)
+        core[raw.tile.core] = True
+        keep = core & (raw.tile.index >= 0)
+        index, actual = raw.tile.index[keep], raw.tile.values[keep]
+        evidence = evidence[keep].astype(np.float32)
+        used: Bools = np.asarray(np.isfinite(actual).any(axis=1))
+        scorable: Bools = used & (raw.observed[keep] >= self.min_observed)
+        score = self.fusion(evidence.mean(axis=1, dtype=np.float64)).astype(np.float32)
+        score[~scorable] = np.nan
+        align = self.layout.align
+        middle = np.arange(align // 2, len(keep), align)
+        at = middle[keep[middle] & (raw.weight >= self.min_observed)]
+        return ScoredTile(
+            index=index,
+            score=score,
+            scorable=scorable,
+            used=used,
+            evidence=evidence,
+            contribution=raw.contribution[keep],
+            actual=actual,
+            expected=self.preparation.plant_units(raw.expected[keep]),
+            steps=raw.tile.index[at],
+            latents=raw.latents[at // align],
+        )
+
+    def _calibrated(self, raw: RawEvidence) -> Floats:
+        """(P, E) calibrated evidence of every row of a tile."""
+        steps = [self.calibrations[name](values) for name, values in raw.steps.items()]
+        columns = {RECONSTRUCTION: self.calibrations[RECONSTRUCTION](raw.reconstruction)}
+        if steps:
+            rows = steps_to_rows(np.stack(steps, axis=1), self.layout.align)
+            columns |= dict(zip(raw.steps, rows.T, strict=True))
+        return np.stack([columns[name] for name in self.calibrations], axis=1)
+
+
+def raw_evidence(
+    tiles: Iterable[Tile],
+    network: ConvAutoencoder,
+    preparation: Preparation,
+    layout: Layout,
+    window: int,
+    residual_scale: Floats,
+    detectors: LatentDetectors,
+) -> Iterator[RawEvidence]:
+    """Run the one pass and the detectors over tile after tile."""
+    for tile, dense in dense_pass(tiles, network, preparation, layout, window):
+        contribution, joined = contributions(dense.residuals, residual_scale)
+        latents = dense.latents.cpu().numpy()
+        features = detectors.standardiser(latents)
+        steps = {name: detector.score(features) for name, detector in detectors.detectors.items()}
+        if detectors.level is not None:
+            steps[LEVEL_SHIFT] = detectors.level.score(dense.level.cpu().numpy().astype(np.float64))
+        yield RawEvidence(
+            tile=tile,
+            expected=dense.expected.T.cpu().numpy(),
+            observed=dense.observed.cpu().numpy(),
+            contribution=contribution,
+            reconstruction=joined,
+            steps=steps,
+            weight=dense.weight.cpu().numpy(),
+            latents=latents,
+        )
+
+
+def dense_pass(
+    tiles: Iterable[Tile],
+    network: ConvAutoencoder,
+    preparation: Preparation,
+    layout: Layout,
+    window: int,
+) -> Iterator[tuple[Tile, Dense]]:
+    """Run the network over tile after tile, with a hook on its bottleneck."""
+    device = next(network.parameters()).device
+    with LayerOutputs(network, [network.bottleneck_name]) as outputs:
+        for tile in tiles:
+            yield tile, run_tile(outputs, preparation, tile.values, window, layout, device)
+
+
+def contributions(residuals: torch.Tensor, residual_scale: Floats) -> tuple[Floats, Floats]:
+    """Relate residuals to the most that is normal for each tag.
+
+    Parameters
+    ----------
+    residuals
+        (3, C, P) absolute, scaled units.
+    residual_scale
+        (3, C).
+
+    Returns
+    -------
+    (P, C) float32 contributions, the highest of the three scales of time, 1 = edge of normal; and
+    (P,) all tags joined by their power mean.
+    """
+    with torch.inference_mode():
+        scale = torch.from_numpy(residual_scale.astype(np.float32)).to(residuals.device)
+        parts = (residuals / scale[:, :, None]).amax(dim=0)
+        joined = parts.square().square().mean(dim=0) ** (1 / POWER)
+        return parts.T.contiguous().cpu().numpy(), joined.cpu().numpy().astype(np.float64)
+
+
+def normal_residual(residuals: Floats) -> Floats:
+    """Find the most that is normal for each tag on each scale of time.
+
+    Parameters
+    ----------
+    residuals
+        (3, C, T) absolute scaled residuals of rows that the network was not fitted to; NaN where
+        unobserved.
+
+    Returns
+    -------
+    (3, C) the 99.9 % quantile, floored.
+    """
+    known = np.isfinite(residuals).any(axis=2, keepdims=True)
+    most = np.nanquantile(np.where(known, residuals, 0.0), NORMAL_QUANTILE, axis=2)
+    floored: Floats = np.maximum(most, np.array(RESIDUAL_FLOOR)[:, None])
+    return floored
