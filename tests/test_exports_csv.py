@@ -211,6 +211,22 @@ def test_columns_without_numbers(tmp_path):
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_tag_that_is_bad_for_long_is_a_tag(tmp_path, encoding):
+    """A pump may be switched off when the export begins."""
+    lines = [("1", "Scan Off", "°")] * 8_000 + [("1", "2.5", "°")] * 2_000
+    path = write(tmp_path, "time,a,flow,unit\n" + rows(*lines), encoding)
+
+    _, values, export = read(path)
+
+    assert export.tags == ("a", "flow")
+    assert np.nansum(values[:, 1]) == 5_000
+    assert export.account().notes[2] == (
+        "tag flow: 8000 cells are not numbers (first: 'Scan Off' in plant.csv, line 2): treated as "
+        "missing"
+    )
+
+
 def test_ragged_rows_below_a_thousandth_are_dropped_and_counted(tmp_path):
     lines = rows(*[("1", "2")] * 3_000).splitlines(keepends=True)
     lines[1_000] = f"{stamp(1_000)},1\n"

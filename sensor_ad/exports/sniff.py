@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from sensor_ad.exports.cells import NULLS, NUMBERS
 from sensor_ad.exports.columns import Column, describe
 from sensor_ad.exports.settings import SEPARATORS, ReadSettings
 from sensor_ad.exports.tally import quoted
-from sensor_ad.exports.text import find_encoding, text_blocks
+from sensor_ad.exports.text import find_encoding, lines_further_down, text_blocks
 from sensor_ad.exports.times import (
     FORMATS,
     NOT_READ_YET,
@@ -24,7 +24,7 @@ from sensor_ad.exports.times import (
 
 PROBE_BYTES = 256 << 10
 """Looked at to find the dialect; fixed, so that the reading block has no say in it."""
-PROBE_LINES = 2_000
+PROBE_LINES = 1_000
 """At most; ten seconds of Python would be too long for a look."""
 MOSTLY = 0.9
 """Share of lines that must have as many fields as the header."""
@@ -95,7 +95,35 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
         )
         for position, name in enumerate(names)
     ]
+    columns = _look_further(path, dialect, columns)
     return dialect, {c.name: c for c in columns if not (c.unnamed and c.first_line == 0)}
+
+
+def _look_further(path: Path, dialect: Dialect, columns: list[Column]) -> list[Column]:
+    """Look for numbers further down in columns that have none: a plant may have been shut down."""
+    if not any(_without_values(column) for column in columns):
+        return columns
+    lines = lines_further_down(path, dialect.encoding)
+    rows = [split_line(text, dialect.separator) for text in lines]
+    rows = [row for row in rows if len(row) == len(dialect.names)]
+    numbers = NUMBERS[dialect.decimal]
+    return [
+        replace(
+            column,
+            numbers=sum(
+                row[column.position] not in NULLS
+                and numbers.fullmatch(row[column.position]) is not None
+                for row in rows
+            ),
+        )
+        if _without_values(column)
+        else column
+        for column in columns
+    ]
+
+
+def _without_values(column: Column) -> bool:
+    return column.texts > 0 and not (column.numbers or column.truths or column.time_format)
 
 
 def split_line(text: str, separator: str) -> list[str]:

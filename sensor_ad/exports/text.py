@@ -17,6 +17,10 @@ SMALLEST_READ = 16
 """Bytes; a byte-order mark lies within the first read."""
 
 
+SAMPLES, SAMPLE_BYTES = 16, 16 << 10
+"""Places all over a file, and how much is read there."""
+
+
 @dataclass(frozen=True)
 class TextBlock:
     """Some whole lines of a file."""
@@ -86,6 +90,19 @@ def text_blocks(
             line += lines
             if not raw:
                 return
+
+
+def lines_further_down(path: Path, encoding: str) -> list[str]:
+    """Return some whole lines from places all over a file."""
+    lines: list[str] = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if encoding == "utf-16":
+            encoding = "utf-16-le" if file.read(2) == codecs.BOM_UTF16_LE else "utf-16-be"
+        for k in range(1, SAMPLES + 1):
+            file.seek(size * k // (SAMPLES + 1) // 2 * 2)  # UTF-16 has two bytes a character
+            lines += file.read(SAMPLE_BYTES).decode(encoding, "replace").splitlines()[1:-1]
+    return lines
 
 
 def count_lines(text: bytes) -> int:
