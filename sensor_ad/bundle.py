@@ -1,13 +1,13 @@
 """A fitted model as a folder, without pickle: a model comes in, files go out, and back again.
 
-Every file is hashed in `manifest.json`, and that one in `manifest.sha256`; a bundle is checked whole before
-any of it is used. Loading runs no code from the bundle: weights are safetensors, arrays are npz without
-objects, forests are skops with an exact list of types, and their trees are checked before use.
+Every file is hashed in `manifest.json`, and that one in `manifest.sha256`; a bundle is checked
+whole before any of it is used. Loading runs no code from the bundle: weights are safetensors,
+arrays are npz without objects, forests are skops with an exact list of types, and their trees are
+checked before use.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 from dataclasses import asdict, dataclass
@@ -28,15 +28,21 @@ from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
 from sensor_ad.grid import Layout
 from sensor_ad.limits import Limit
+from sensor_ad.manifest import (
+    ARRAYS,
+    FORMAT,
+    MANIFEST,
+    MANIFEST_HASH,
+    check_bundle,
+    damaged,
+    sha256,
+)
 from sensor_ad.models import make_network
 from sensor_ad.prepare import from_json, to_json
 from sensor_ad.records import Floats
 from sensor_ad.scoring import LEVEL_SHIFT, LatentDetectors, Scorer
 
-FORMAT = 1
-"""Version of the folder's make-up; raised when a program of before could not read it."""
-MANIFEST, MANIFEST_HASH = "manifest.json", "manifest.sha256"
-WEIGHTS, ARRAYS = "network.safetensors", "arrays.npz"
+WEIGHTS = "network.safetensors"
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pyod", "skops", "safetensors")
 
 NEIGHBOUR_TYPES = frozenset(
@@ -115,40 +121,12 @@ def save_bundle(
             **facts,
             **_facts(fitted),
             "config": to_table(config),
-            "files": {file.name: _sha256(file) for file in sorted(temporary.iterdir())},
+            "files": {file.name: sha256(file) for file in sorted(temporary.iterdir())},
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (temporary / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-        digest = _sha256(temporary / MANIFEST)
+        digest = sha256(temporary / MANIFEST)
         (temporary / MANIFEST_HASH).write_text(f"{digest}  {MANIFEST}\n", newline="\n")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a bundle's manifest after checking its hash, without the libraries that the model needs.
-
-    Raises
-    ------
-    ModelError
-        The folder is not a bundle, or its manifest was changed.
-    """
-    manifest = folder / MANIFEST
-    try:
-        expected = (folder / MANIFEST_HASH).read_text(encoding="utf-8")
-        content = manifest.read_bytes()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(
-            f"{folder} is not a whole model: {_file_of(error, manifest)} is missing or unreadable; "
-            "take another model (sensor-ad models list), or train again."
-        ) from None
-    if expected != f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n":
-        raise ModelError(_damaged(folder, MANIFEST))
-    table: dict[str, Any] = json.loads(content)
-    if table["format"] != FORMAT:
-        raise ModelError(
-            f"{folder} has format {table['format']}, this program reads format {FORMAT}; use the "
-            f"program that wrote it (sensor_ad {table['program']}), or train again."
-        )
-    return table
 
 
 def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
@@ -159,17 +137,14 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
     ModelError
         A file is missing, was added or changed, or holds something that is not allowed.
     """
-    manifest = read_manifest(folder)
-    _check_files(folder, manifest["files"])
-    with np.load(folder / ARRAYS, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    manifest, arrays = check_bundle(folder)
     config = make_config(manifest["config"], origin=f"the config in {folder}")
     preparation = from_json(manifest["preparation"], arrays)
     network = make_network(config.model, len(preparation.tags), manifest["window"])
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise ModelError(_damaged(folder, WEIGHTS)) from error
+        raise ModelError(damaged(folder, WEIGHTS)) from error
     network = network.to(device or torch.device("cpu")).eval()
     scorer = Scorer(
         preparation=preparation,
@@ -286,7 +261,7 @@ def _load_estimator(file: Path, name: str) -> Any:
     try:
         found = set(skops.io.get_untrusted_types(file=file))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(_damaged(file.parent, file.name)) from error
+        raise ModelError(damaged(file.parent, file.name)) from error
     foreign = sorted(found - ALLOWED_TYPES[name])
     if foreign:
         raise ModelError(
@@ -321,39 +296,4 @@ def _check_tree(tree: Any, file: Path) -> None:
         and bool(((feature >= 0) & (feature < tree.n_features))[inner].all())
     )
     if not fine:
-        raise ModelError(_damaged(file.parent, file.name))
-
-
-def _check_files(folder: Path, expected: dict[str, str]) -> None:
-    there = {file.name for file in folder.iterdir()} - {MANIFEST, MANIFEST_HASH}
-    for name in sorted(set(expected) - there):
-        raise ModelError(
-            f"the model in {folder} lacks its file {name}; restore it from a copy, take another "
-            "model (sensor-ad models list), or train again."
-        )
-    for name in sorted(there - set(expected)):
-        raise ModelError(
-            f"the model in {folder} has a file {name} that does not belong to it; remove that file "
-            "if you know where it came from, else train again."
-        )
-    for name, digest in expected.items():
-        if _sha256(folder / name) != digest:
-            raise ModelError(_damaged(folder, name))
-
-
-def _damaged(folder: Path, name: str) -> str:
-    return (
-        f"the model in {folder} is damaged: {name} is not as it was written; restore it from a copy, "
-        "take another model (sensor-ad models list), or train again."
-    )
-
-
-def _file_of(error: Exception, default: Path) -> str:
-    return (
-        Path(error.filename).name if isinstance(error, OSError) and error.filename else default.name
-    )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        raise ModelError(damaged(file.parent, file.name))

@@ -22,8 +22,8 @@ LOG10_E = float(np.log10(np.e))
 class Calibration:
     """A strictly increasing, finite map from raw evidence to −log10 of its tail probability.
 
-    Between the knots it is linear; beyond the highest normal value it goes on as an exponential tail,
-    below the lowest one it falls on gently.
+    Between the knots it is linear; beyond the highest normal value it goes on as an exponential
+    tail, below the lowest one it falls on gently.
     """
 
     values: Floats
@@ -37,17 +37,19 @@ class Calibration:
     def fitted(cls, normal: Floats) -> Calibration:
         """Fit to (N,) raw values of normal rows, N ≥ 1.
 
-        The tail's rate is the reciprocal of the mean excess over its threshold: the maximum-likelihood
-        fit of an exponential distribution, which is the generalised Pareto distribution with shape 0
-        (Pickands, Ann. Statist. 3, 1975).
+        The tail's rate is the reciprocal of the mean excess over its threshold: the
+        maximum-likelihood fit of an exponential distribution, which is the generalised Pareto
+        distribution with shape 0 (Pickands, Ann. Statist. 3, 1975).
         """
         ordered = np.sort(normal.astype(np.float64))
         N = len(ordered)
-        # Ranks spaced evenly in the logarithm of the share above, so that the tail is well described.
+        # Ranks spaced evenly in the logarithm of the share above, so that the tail is well
+        # described.
         above = np.unique(np.round(np.geomspace(1, N, min(KNOTS, N))).astype(np.int64))
         values, levels = ordered[N - above][::-1], -np.log10(above / (N + 1))[::-1]
         values, first = np.unique(values, return_index=True)
-        # Of equal values the last, highest level would overstate ties; the first is the share ≥ value.
+        # Of equal values the last, highest level would overstate ties; the first is the share ≥
+        # value.
         levels = levels[first]
         count = max(FEWEST_IN_TAIL, int(TAIL_SHARE * N))
         tail = ordered[-min(count, N) :]

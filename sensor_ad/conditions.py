@@ -1,7 +1,8 @@
 """`use_when`: an expression over tags, parsed by an allow-list, evaluated on columns of readings.
 
-Allowed are comparisons, ``and``, ``or``, ``not``, ``+ - * /``, numbers, parentheses and tag names. A name that is
-not a plain word stands in backticks: `` `Volume Flow RateRMS` > 3 ``. Nothing is called, nothing else is reachable.
+Allowed are comparisons, ``and``, ``or``, ``not``, ``+ - * /``, numbers, parentheses and tag names.
+A name that is not a plain word stands in backticks: `` `Volume Flow RateRMS` > 3 ``. Nothing is
+called, nothing else is reachable.
 """
 
 from __future__ import annotations

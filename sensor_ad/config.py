@@ -1,8 +1,8 @@
 """Settings, one class per stage: a TOML file comes in, checked settings go out.
 
-A key that does not exist is refused with the nearest one that does; all such faults are told at once.
-Relative paths start at the folder of the config file; ``${NAME}`` in a path is an environment variable.
-Reasons for the defaults stand in ``configs/default.toml``.
+A key that does not exist is refused with the nearest one that does; all such faults are told at
+once. Relative paths start at the folder of the config file; ``${NAME}`` in a path is an environment
+variable. Reasons for the defaults stand in ``configs/default.toml``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ PYOD_REFUSED = {
     "ECOD": "HBOS", "COPOD": "HBOS", "CD": "PCA", "COF": "LOF", "SOD": "KNN", "SOS": "KNN",
     "ROD": "MCD", "ALAD": "KPCA", "DIF": "IForest",
 }  # fmt: skip
-"""PyOD detectors whose score depends on the rows beside it, with the nearest one that is supported."""
+"""PyOD detectors whose score depends on the rows beside it, with the nearest one that is
+supported."""
 
 OWN_DETECTORS = ("mahalanobis", "isolation_forest", "nearest")
 

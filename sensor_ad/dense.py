@@ -1,8 +1,8 @@
 """The one pass: a tile of readings comes in, residuals, pooled latents and levels go out.
 
-The network runs once over the whole tile; its bottleneck is read by a hook in the same pass. Pooling
-and smoothing are convolutions with a box, weighted by what was observed, so that a tile's core does not
-depend on where the tile was cut.
+The network runs once over the whole tile; its bottleneck is read by a hook in the same pass.
+Pooling and smoothing are convolutions with a box, weighted by what was observed, so that a tile's
+core does not depend on where the tile was cut.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _residuals(
 def _pool(
     latents: torch.Tensor, mask: torch.Tensor, window: int, step: int, stride: int
 ) -> torch.Tensor:
-    """(N, 2D, J) mean and standard deviation of the latents in the window around each pooled step."""
+    """(N, 2D, J) mean and standard deviation of the latents in the window around each pooled
+    step."""
     weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride)
     size, every = max(window // stride, 1), step // stride
     total = _box(weight, size, every)

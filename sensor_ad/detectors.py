@@ -1,7 +1,7 @@
 """Detectors on features: rows of features come in, how unlike the normal ones each is goes out.
 
-A detector is fitted to normal rows, `score` is higher when more abnormal, and its state is plain arrays
-or, for forests and PyOD's detectors, an estimator that a bundle keeps with skops.
+A detector is fitted to normal rows, `score` is higher when more abnormal, and its state is plain
+arrays or, for forests and PyOD's detectors, an estimator that a bundle keeps with skops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The faults that are the user's to mend: one small family of exceptions, each with its exit code.
 
-A message has three parts: what was found (file, line, column, value), what was expected, what to do.
-Anything that is not one of these is a defect of ours and ends in a traceback.
+A message has three parts: what was found (file, line, column, value), what was expected, what to
+do. Anything that is not one of these is a defect of ours and ends in a traceback.
 """
 
 

@@ -1,7 +1,7 @@
 """Scores to events: scored tiles come in one after the other, events with their tags go out.
 
-While tiles pass, only sums are kept, and the rows around alarms go to a spool file; what an event is the
-picture of is told from there at the end, so memory stays bounded.
+While tiles pass, only sums are kept, and the rows around alarms go to a spool file; what an event
+is the picture of is told from there at the end, so memory stays bounded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hooks: a network and names of its layers come in, what those layers put out in a forward pass goes out.
 
-Written for any `torch.nn.Module`. The hooks exist within one with-block; whatever happens there, none
-is left behind, and the network is in the mode (training or evaluation) in which it was found.
+Written for any `torch.nn.Module`. The hooks exist within one with-block; whatever happens there,
+none is left behind, and the network is in the mode (training or evaluation) in which it was found.
 """
 
 from __future__ import annotations
@@ -76,10 +76,8 @@ class LayerOutputs:
     def __call__(self, *inputs: Any) -> tuple[Any, dict[str, Any]]:
         """Run one forward pass, without gradients.
 
-        Returns
-        -------
-        The network's result, and layer name -> that layer's output in this very pass (the last one, if
-        the layer ran several times).
+        Returns ------- The network's result, and layer name -> that layer's output in this very
+        pass (the last one, if the layer ran several times).
         """
         if not self._handles:
             raise UsageError("the hooks are not set; call the outputs within their with-block.")

@@ -1,7 +1,8 @@
 """Which rows fit what: grid rows of normal history come in, a fitted scorer and its limit go out.
 
-Long series are cut into parts that follow one another: train, validate, calibrate. Short ones go through
-blocked cross-fitting: every row is scored by a model that was fitted to the other blocks of time.
+Long series are cut into parts that follow one another: train, validate, calibrate. Short ones go
+through blocked cross-fitting: every row is scored by a model that was fitted to the other blocks of
+time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sensor_ad.prepare import (
     TRAIN,
     UNUSED,
     VALIDATE,
-    Kind,
+    History,
     Preparation,
     fit_preparation,
     make_layout,
@@ -34,7 +35,7 @@ from sensor_ad.prepare import (
     split_parts,
     usable_window,
 )
-from sensor_ad.records import Bools, Floats, Ints, Tag
+from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.scoring import (
     RECONSTRUCTION,
     LatentDetectors,
@@ -54,23 +55,12 @@ KEPT_LATENTS = 2000
 KEPT_SCORES = 4000
 """Calibration scores kept for the report."""
 BLOCK_WINDOWS = 4
-"""Alternate blocks of calibration rows, of so many windows, calibrate the evidence and the fused score."""
+"""Alternate blocks of calibration rows, of so many windows, calibrate the evidence and the fused
+score."""
 SERIES_IN_TIME, CROSS_FITTED = "parts in time", "blocked cross-fitting"
 
 Announce = Callable[[str, int, int], None]
 """Called with what is being done, steps done, steps in all."""
-
-
-@dataclass(frozen=True)
-class History:
-    """What a model may be fitted to: normal rows of one asset."""
-
-    rows: Rows
-    tags: tuple[Tag, ...]
-    kinds: tuple[Kind, ...]
-    longest_hold: Ints
-    """(C,) longest stretch of equal values, rows."""
-    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -315,7 +305,8 @@ class _Job:
         labels: Ints,
         checked: Bools,
     ) -> _Pooled:
-        """Run the pass over the fitting rows; keep pooled steps, and residuals of the rows checked."""
+        """Run the pass over the fitting rows; keep pooled steps, and residuals of the rows
+        checked."""
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
         latents, level, weight, residuals, start = [], [], [], [], 0
@@ -455,10 +446,8 @@ class _Evidence:
     def calibrate(self, window: int) -> tuple[dict[str, Calibration], Calibration, Floats, Ints]:
         """Calibrate each kind of evidence on every other block, the fused score on the rest.
 
-        Returns
-        -------
-        Calibrations by name, that of the fused score, the scores (T,) and grid rows (T,) of all scorable
-        calibration rows.
+        Returns ------- Calibrations by name, that of the fused score, the scores (T,) and grid rows
+        (T,) of all scorable calibration rows.
         """
         rows = np.flatnonzero(self.scorable)
         if not len(rows) or not self.usable.any():

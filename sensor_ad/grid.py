@@ -1,9 +1,10 @@
 """Readings to tiles: times come in, rows on a regular grid go out, laid side by side for the one pass.
 
-The grid is absolute: a reading's row number is ``round((time - phase) / period)`` since 1970, whatever file or chunk
-it came in. Rows are then *placed* on a packed axis on which a gap takes only as many (hidden) rows as the network and
-the smoothing can see, so that nothing is ever computed over a gap; a row's place has the same remainder as its row
-number, so that strides fall alike however an export was cut.
+The grid is absolute: a reading's row number is ``round((time - phase) / period)`` since 1970,
+whatever file or chunk it came in. Rows are then *placed* on a packed axis on which a gap takes only
+as many (hidden) rows as the network and the smoothing can see, so that nothing is ever computed
+over a gap; a row's place has the same remainder as its row number, so that strides fall alike
+however an export was cut.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ NICE_PERIODS_S = (
     60, 120, 180, 240, 300, 360, 600, 720, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800,
     43200, 86400,
 )  # fmt: skip
-"""Periods that instruments are set to; a period found within half a percent of one of them is taken as it."""
+"""Periods that instruments are set to; a period found within half a percent of one of them is taken
+as it."""
 
 REGULAR_SHARE = 0.5
 """Share of steps that must agree with the typical one for the times to count as regular."""
@@ -221,10 +223,9 @@ class Placer:
         used
             (T,) whether the row counts.
 
-        Returns
-        -------
-        (T,) places, strictly increasing; within a segment they differ as the row numbers do, between segments by at
-        least the halo, and always ``place % align == index % align`` for used rows.
+        Returns ------- (T,) places, strictly increasing; within a segment they differ as the row
+        numbers do, between segments by at least the halo, and always ``place % align == index %
+        align`` for used rows.
         """
         if not len(index):
             return index
@@ -262,7 +263,8 @@ class Placer:
 def tiles(chunks: Iterable[Rows], layout: Layout) -> Iterator[Tile]:
     """Lay rows side by side and cut the packed axis into tiles.
 
-    A tile's core starts at a multiple of ``layout.tile``; what it holds does not depend on the chunks.
+    A tile's core starts at a multiple of ``layout.tile``; what it holds does not depend on the
+    chunks.
     """
     placer = Placer(layout)
     size, halo = layout.tile, layout.halo
@@ -277,7 +279,8 @@ def tiles(chunks: Iterable[Rows], layout: Layout) -> Iterator[Tile]:
         values = np.where(rows.used[:, None], rows.values, np.nan)
         done = 0
         while done < len(places):
-            # A place may lie many tiles ahead only by the halo of a gap, so this loop runs once a tile.
+            # A place may lie many tiles ahead only by the halo of a gap, so this loop runs once a
+            # tile.
             stop = int(np.searchsorted(places, buffer.start + size + 2 * halo))
             buffer.put(places[done:stop], values[done:stop], rows.index[done:stop], size + 2 * halo)
             done = stop

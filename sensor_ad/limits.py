@@ -1,7 +1,7 @@
 """Alarm budget to limit: scores of normal rows come in, the score above which an alarm is raised goes out.
 
-Neighbouring rows are not independent, so the tail is fitted to the peaks of clusters, made by the same
-rule that merges alarms into events.
+Neighbouring rows are not independent, so the tail is fitted to the peaks of clusters, made by the
+same rule that merges alarms into events.
 """
 
 from __future__ import annotations
@@ -99,11 +99,9 @@ def choose_limit(
     window
         L, rows; the length of an independent stretch.
 
-    Notes
-    -----
-    Peaks over threshold: Davison and Smith, J. R. Statist. Soc. B 52 (1990), with runs declustering.
-    With `n` clusters in `t` days the excess x that is passed `events` times in `days` solves
-    ``n / t * P(excess > x) = events / days``.
+    Notes ----- Peaks over threshold: Davison and Smith, J. R. Statist. Soc. B 52 (1990), with runs
+    declustering. With `n` clusters in `t` days the excess x that is passed `events` times in `days`
+    solves ``n / t * P(excess > x) = events / days``.
     """
     days = len(score) * period_s / DAY_S
     wanted = settings.events / settings.days * days

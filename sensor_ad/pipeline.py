@@ -22,15 +22,11 @@ from sensor_ad.exports import open_export
 from sensor_ad.fitting import Fitted, fit
 from sensor_ad.grid import Grid, Rows
 from sensor_ad.hashing import FileHashes
-from sensor_ad.reading import Announce, read_history, read_settings, training_exports
+from sensor_ad.reading import Announce, read_history, read_settings, silent, training_exports
 from sensor_ad.records import Event, RowAccount, TagQuality
 from sensor_ad.report import write_report
 from sensor_ad.run import ScoringRun
 from sensor_ad.store import new_model_id, open_workspace
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Announce nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,7 @@ class ScoreResult:
     seconds: dict[str, float]
 
 
-def train(
-    config: Config, exports: Sequence[Path] = (), announce: Announce = _silent
-) -> TrainResult:
+def train(config: Config, exports: Sequence[Path] = (), announce: Announce = silent) -> TrainResult:
     """Train on exports and put the model in service; writes below the workspace.
 
     Parameters
@@ -108,7 +102,7 @@ def train(
 def score(
     config: Config,
     exports: Sequence[Path],
-    announce: Announce = _silent,
+    announce: Announce = silent,
     model: str | None = None,
     use_context: bool = True,
 ) -> ScoreResult:

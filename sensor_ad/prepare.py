@@ -1,7 +1,7 @@
 """Readings to rows that a network can take: kinds of tags, scaling, parts.
 
-Fitted on training readings (`fit_preparation`), then the same for every export: columns in the model's
-order, impossible values hidden, rows that do not count hidden, put on the grid, scaled.
+Fitted on training readings (`fit_preparation`), then the same for every export: columns in the
+model's order, impossible values hidden, rows that do not count hidden, put on the grid, scaled.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ STEPPED_FLOOR = 1 / 4
 """Least spread of stepped tags, as a share of their training range: a rare valve command divided by its
 tiny spread would drown everything else."""
 HARDLY_MOVES = 1 / 16
-"""A continuous tag whose robust spread is below this share of its range is scaled like a stepped one."""
+"""A continuous tag whose robust spread is below this share of its range is scaled like a stepped
+one."""
 CONSTANT_FLOOR = 0.05
 """Spread of a constant tag as a share of its value (of 1 plant unit when the value is 0)."""
 CLIP = 20.0
-"""Scaled values are held within ± this: five training ranges, so no reading can swamp the network."""
+"""Scaled values are held within ± this: five training ranges, so no reading can swamp the
+network."""
 NORMAL_SPREAD = 1.349
 """Interquartile range of a normal distribution with standard deviation 1."""
 MIN_COUNTER_RISES = 0.1
@@ -93,6 +95,18 @@ class Preparation:
     def plant_units(self, x: Floats) -> Floats:
         """(T, C) scaled values back to plant units."""
         return x * self.scale.astype(np.float32) + self.center.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a model may be fitted to: normal rows of one asset."""
+
+    rows: Rows
+    tags: tuple[Tag, ...]
+    kinds: tuple[Kind, ...]
+    longest_hold: Ints
+    """(C,) longest stretch of equal values, rows."""
+    grid: Grid
 
 
 @dataclass
@@ -268,7 +282,8 @@ def make_layout(
         Pool latents at every latent step (short series), not at every half window.
     """
     align = stride if fine else max(stride, window // 2)
-    # What a score depends on: the network, then smoothing over a window or pooling and interpolation.
+    # What a score depends on: the network, then smoothing over a window or pooling and
+    # interpolation.
     halo = reach + window + 2 * align
     halo = -(-halo // align) * align
     if config.prepare.max_hole_s is None:

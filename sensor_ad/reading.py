@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,17 +15,38 @@ from sensor_ad.compare import training_grid
 from sensor_ad.conditions import parse_condition
 from sensor_ad.config import Config
 from sensor_ad.errors import DataError, UsageError
-from sensor_ad.exports import Export, ReadSettings
-from sensor_ad.fitting import History
+from sensor_ad.exports import ReadSettings
 from sensor_ad.grid import Rows
-from sensor_ad.prepare import Kind, RowMaker, find_kinds, model_tags
-from sensor_ad.records import Ints, Readings
+from sensor_ad.prepare import History, Kind, RowMaker, find_kinds, model_tags
+from sensor_ad.records import Ints, Readings, RowAccount
 
 PROBE_ROWS = 10_000
 """First rows of an export in which its period is found, however it is read."""
 
 Announce = Callable[[str, int, int], None]
 """Called with what is being done, the amount done and the amount in all."""
+
+
+class AnyExport(Protocol):
+    """What files and frames have in common."""
+
+    tags: tuple[str, ...]
+    total_bytes: int
+    profile: dict[str, object]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in the order in which they are read; none for a frame."""
+
+    def chunks(self, progress: Callable[[int], None] | None = None) -> Iterator[Readings]:
+        """Yield the readings, sorted by time, one row for each time."""
+
+    def account(self) -> RowAccount:
+        """Return where the rows went; to be asked when `chunks` has come to its end."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Announce nothing."""
 
 
 def read_settings(config: Config) -> ReadSettings:
@@ -58,13 +80,12 @@ def training_exports(config: Config, exports: Sequence[Path]) -> list[Path]:
 
 
 def read_history(
-    config: Config, export: Export, announce: Announce
+    config: Config, export: AnyExport, announce: Announce
 ) -> tuple[History, RowMaker, tuple[str, ...]]:
     """Read a whole export for training.
 
-    Returns
-    -------
-    The rows that may be learnt, what made them (it knows the tags' quality), and sentences for the user.
+    Returns ------- The rows that may be learnt, what made them (it knows the tags' quality), and
+    sentences for the user.
     """
     chunks = list(announced(export, announce))
     names = export.tags
@@ -107,7 +128,7 @@ def read_history(
     return History(rows, tags, kinds, holds, grid), maker, notes
 
 
-def announced(export: Export, announce: Announce) -> Iterator[Readings]:
+def announced(export: AnyExport, announce: Announce) -> Iterator[Readings]:
     """Yield an export's chunks and tell how far they are."""
     done = 0
 

@@ -1,7 +1,8 @@
 """What travels between the stages: frozen records of arrays, named after what they hold.
 
-Shapes everywhere: `T` rows in time, `C` tags, `E` kinds of evidence, `B` buckets of a timeline, `S` latent
-steps, `D` latent size. Times are int64 microseconds since 1970 in UTC, and say so in their name.
+Shapes everywhere: `T` rows in time, `C` tags, `E` kinds of evidence, `B` buckets of a timeline, `S`
+latent steps, `D` latent size. Times are int64 microseconds since 1970 in UTC, and say so in their
+name.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class TagPart:
     share: float
     """Of the event's summed contributions, 0..1; all tags of an event add up to 1."""
     onset_us: int | None
-    """UTC microseconds at which the tag first left its normal band for good; None when it never did."""
+    """UTC microseconds at which the tag first left its normal band for good; None when it never
+    did."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class Timeline:
     """A whole run in a bounded number of equal buckets of time, for pictures."""
 
     start_us: Ints
-    """(B,) start of each bucket, UTC microseconds, increasing, with gaps where there was no data."""
+    """(B,) start of each bucket, UTC microseconds, increasing, with gaps where there was no
+    data."""
     width_us: int
     score_max: Floats
     """(B,) highest score in the bucket, NaN where nothing could be scored."""

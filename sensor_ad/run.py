@@ -14,13 +14,12 @@ from sensor_ad import __version__
 from sensor_ad.bundle import Bundle
 from sensor_ad.compare import Differences, compare_period, compare_tags
 from sensor_ad.config import Config, to_table, to_toml
-from sensor_ad.exports import Export
 from sensor_ad.fitting import pause_rows
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
-from sensor_ad.reading import Announce, announced, exclusions_us, probed
+from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
 from sensor_ad.records import Floats, Ints
 from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
@@ -32,7 +31,7 @@ class ScoringRun:
     """The scoring of one export by one model."""
 
     def __init__(
-        self, config: Config, bundle: Bundle, export: Export, before: Context | None
+        self, config: Config, bundle: Bundle, export: AnyExport, before: Context | None
     ) -> None:
         self._config, self._bundle, self._export = config, bundle, export
         self._fitted = bundle.fitted

@@ -1,7 +1,8 @@
 """The training loop: a packed series and a network come in, weights and a history go out.
 
-The series lies on the device and windows are gathered from it by index. What an epoch draws depends on
-the seed and the epoch's number alone, so a resumed training gives the weights of an uninterrupted one.
+The series lies on the device and windows are gathered from it by index. What an epoch draws depends
+on the seed and the epoch's number alone, so a resumed training gives the weights of an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from sensor_ad.errors import ModelError
 from sensor_ad.records import Bools, Floats
 
 CROP_WINDOWS = 2
-"""A training sample is so many windows long, so that most of its rows see their whole surroundings."""
+"""A training sample is so many windows long, so that most of its rows see their whole
+surroundings."""
 MIN_OBSERVED = 0.25
 """Share of a sample's rows that must be observed for it to be drawn."""
 DRAWS_PER_ROW = 2.0
@@ -135,7 +137,8 @@ def train_network(
     network
         Called with (N, C, T) values and mask; left with the best weights.
     train, validate
-        What to learn from, and what decides the early stop; without `validate` all `epochs` are run.
+        What to learn from, and what decides the early stop; without `validate` all `epochs` are
+        run.
     seed
         Of the samples drawn and the cells hidden.
     checkpoint

@@ -83,7 +83,7 @@ def test_encoding_that_changes_late_is_no_matter(tmp_path):
 
     assert len(values) == 20_001
     assert export.account().notes[1:] == (
-        "tag a: 1 cell is not a number (first: '°' in plant.csv, line 20002): treated as missing",
+        "tag a: 1 cell is not a number (first: '�' in plant.csv, line 20002): treated as missing",
     )
 
 

@@ -222,6 +222,8 @@ def test_damaged_file_is_refused(tmp_path):
     assert refusal(path).endswith(
         "), expected one that can be read to its end: copy or export it again."
     )
+    path.write_bytes(whole.replace(b"time", b"\xa7ime"))
+    assert refusal(path).startswith("plant.parquet: a damaged Parquet file ('utf-8' codec can't")
     path.write_bytes(b"time,a\n")
     assert refusal(path) == (
         "plant.parquet: begins with 'time', expected a Parquet file (PAR1): export it again, or "

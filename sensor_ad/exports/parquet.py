@@ -40,6 +40,8 @@ _NAMELESS_INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls an index that has no name."""
 MOST_VALUES = 2_000_000_000
 """Rows times columns of a row group; more is a damaged or hostile file."""
+DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow raises when it reads a damaged file."""
 PROBE_ROWS = 1_000
 """Rows of text columns that are looked at."""
 
@@ -64,7 +66,9 @@ def sniff_parquet(path: Path) -> dict[str, Column]:
                 field.name for field in schema if _is_text(field.type) or _is_time(field.type)
             ]
             first = next(file.iter_batches(PROBE_ROWS, columns=looked_at), None)
-    except (pa.ArrowException, OSError) as fault:
+            if first is not None:
+                first.validate(full=True)  # texts of a damaged file may be no UTF-8
+    except DAMAGE as fault:
         raise _damaged(path.name, fault) from None
     twice = [name for name in schema.names if schema.names.count(name) > 1]
     if twice:
@@ -93,7 +97,7 @@ def parquet_blocks(
                 tally.rows_in += len(batch)
                 yield _block(source, plan, tally, batch, done, first_row, per_row)
                 done += len(batch)
-    except (pa.ArrowException, OSError) as fault:
+    except DAMAGE as fault:
         raise _damaged(source.path.name, fault) from None
 
 

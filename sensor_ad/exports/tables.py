@@ -275,10 +275,7 @@ class TableReader:
 
 def _numbered(text: TextBlock, width: int) -> Iterator[tuple[int, str]]:
     """Yield the lines that are rows, with their numbers."""
-    try:
-        lines = text.data.decode("utf-8").split("\n")
-    except UnicodeDecodeError:  # beyond the first lines, which were UTF-8
-        lines = text.data.decode("cp1252", "replace").split("\n")
+    lines = text.data.decode("utf-8", "replace").split("\n")
     if not text.unfinished:
         lines.pop()
     for number, line in enumerate(lines, text.first_line):

@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from sensor_ad.records import Ints
 
+_SPELLINGS = {"/": "-", ",": ".", " +": "+", " -": "-", " Z": "Z"}
+"""How plants write ISO times -> how Arrow reads them."""
 _CLOCK = r"\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?"
 _DATE = r"(\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2})"
 
@@ -162,9 +164,8 @@ def _clock_change(time_us: int, zone: str) -> str:
 def _parse_iso(stamp_type: Any) -> Callable[[Any], Ints]:
     def parse(cells: Any) -> Ints:
         plain = pc.utf8_trim_whitespace(cells)
-        plain = pc.replace_substring_regex(plain, r"^(\d{4})/(\d{2})/", r"\1-\2-")
-        plain = pc.replace_substring(plain, ",", ".")
-        plain = pc.replace_substring_regex(plain, r" ([Z+-])", r"\1")
+        for spelling, arrows in _SPELLINGS.items():
+            plain = pc.replace_substring(plain, spelling, arrows)
         try:
             return stamps_us(plain.cast(stamp_type))
         except pa.ArrowInvalid:

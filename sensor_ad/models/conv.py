@@ -1,9 +1,9 @@
 """The fully convolutional autoencoder: scaled readings and their mask in, reconstruction out.
 
 Strided convolutions lead down to a narrow bottleneck of channels, transposed ones back. There is no
-flatten, no linear layer and nothing that normalises over time, so the network is trained on windows and
-applied to stretches of any length: a row's result depends on the rows within `reach` of it and on
-nothing else.
+flatten, no linear layer and nothing that normalises over time, so the network is trained on windows
+and applied to stretches of any length: a row's result depends on the rows within `reach` of it and
+on nothing else.
 """
 
 from __future__ import annotations

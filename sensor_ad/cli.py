@@ -1,0 +1,307 @@
+"""The commands: parse, call, print. Data goes to stdout, messages to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sensor_ad import __version__
+from sensor_ad.errors import PARTLY_DONE, SensorAdError
+from sensor_ad.progress import Progress, messages
+
+if TYPE_CHECKING:
+    from sensor_ad.config import Config
+    from sensor_ad.store import Workspace
+
+app = typer.Typer(
+    name="sensor-ad",
+    help="Find faults in industrial machines from their sensor data.\n\n"
+    "Train on an export of normal operation, score the next export, read the report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+models_app = typer.Typer(help="List models, look at one, put one in service.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+INTERRUPTED, TERMINATED = 130, 143
+
+Exports = Annotated[list[Path], typer.Argument(help="Files or folders; together one export.")]
+ConfigFile = Annotated[Path, typer.Argument(help="TOML file of the asset.")]
+OptionalConfig = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file of the asset: time zone, tags.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check config, exports and model; write nothing.")
+]
+
+
+@app.command(epilog="Example: sensor-ad demo")
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Where data, config, model and report go; made if missing.")
+    ] = Path("sensor-ad-demo"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on a simulated pump, score its faults, write the report.
+
+    Files that are already there (data/, configs/demo.toml) are used as they are.
+    """
+    from sensor_ad.demo import prepare_demo
+    from sensor_ad.pipeline import score as run_score
+    from sensor_ad.pipeline import train as run_train
+
+    config, export = prepare_demo(folder)
+    with Progress(quiet) as progress:
+        trained = run_train(config, (), progress.tell)
+        messages(_training_lines(trained), quiet)
+        scored = run_score(config, [export], progress.tell, use_context=False)
+    _print_run(scored, config, as_json)
+
+
+@app.command(
+    epilog="Examples: sensor-ad inspect export.csv  |  sensor-ad inspect exports/ -c pump.toml --json"
+)
+def inspect(
+    exports: Exports, config: OptionalConfig = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Show what is in an export: columns, period, gaps, kinds of tags, quality of each tag."""
+    from sensor_ad.inspection import inspect as run_inspect
+    from sensor_ad.tables import inspection_json, print_inspection
+
+    settings = _config(config)
+    with Progress(quiet) as progress:
+        found = run_inspect(exports, settings, progress.tell)
+    if as_json:
+        _print_json(inspection_json(found))
+    else:
+        print_inspection(found, settings.zone)
+
+
+@app.command(
+    epilog="Examples: sensor-ad train pump.toml  |  sensor-ad train pump.toml january.csv february.csv"
+)
+def train(
+    config: ConfigFile,
+    exports: Annotated[
+        list[Path] | None, typer.Argument(help="Instead of data.train of the config.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train a model on exports of normal operation and put it in service.
+
+    Ctrl-C saves the training; the same command goes on with it.
+    """
+    settings = _config(config)
+    if dry_run:
+        from sensor_ad.dry_run import check_training
+
+        with Progress(quiet) as progress:
+            _print_result(check_training(settings, exports or [], progress.tell), as_json)
+        return
+    from sensor_ad.pipeline import train as run_train
+
+    with Progress(quiet) as progress:
+        trained = run_train(settings, exports or [], progress.tell)
+    messages(trained.notes, quiet)
+    limit = trained.fitted.limit
+    result = {
+        "model": trained.model,
+        "folder": str(trained.folder),
+        "rows": trained.account.kept,
+        "fitted_by": trained.fitted.scheme,
+        "limit": limit.value,
+        "statement": limit.statement,
+        "seconds": {name: round(value, 2) for name, value in trained.seconds.items()},
+    }
+    if as_json:
+        _print_json(result)
+    else:
+        for line in _training_lines(trained):
+            typer.echo(line)
+
+
+@app.command(
+    epilog="Examples: sensor-ad score pump.toml march.csv  |  sensor-ad score pump.toml exports/ --json"
+)
+def score(
+    config: ConfigFile,
+    exports: Exports,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Id of another model than the one in service.")
+    ] = None,
+    no_context: Annotated[
+        bool, typer.Option("--no-context", help="Do not go on from the export scored before.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Score exports with the model in service and write the report."""
+    settings = _config(config)
+    if dry_run:
+        from sensor_ad.dry_run import check_scoring
+
+        _print_result(check_scoring(settings, exports, model), as_json)
+        return
+    from sensor_ad.pipeline import score as run_score
+
+    with Progress(quiet) as progress:
+        scored = run_score(settings, exports, progress.tell, model, use_context=not no_context)
+    messages(scored.notes, quiet)
+    _print_run(scored, settings, as_json)
+    if not scored.scorable:
+        messages(["no row of this export could be scored; the report says why."], quiet=False)
+        raise typer.Exit(PARTLY_DONE)
+
+
+@models_app.command("list", epilog="Example: sensor-ad models list pump.toml")
+def models_list(config: ConfigFile, as_json: Json = False) -> None:
+    """List the models of an asset; the one in service is marked."""
+    from sensor_ad.tables import model_rows, print_models
+
+    rows = model_rows(_workspace(config))
+    if as_json:
+        _print_json(rows)
+    else:
+        print_models(rows)
+
+
+@models_app.command(
+    "show", epilog="Example: sensor-ad models show pump.toml 20260301T060000-1a2b3c"
+)
+def models_show(
+    config: ConfigFile,
+    model: Annotated[
+        str | None, typer.Argument(help="Id of the model; the one in service if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a model was trained on, its limit and what stands behind it."""
+    from sensor_ad.tables import model_facts
+
+    workspace = _workspace(config)
+    facts = model_facts(workspace.model_folder(model or workspace.champion()))
+    _print_result(facts, as_json)
+
+
+@models_app.command("use", epilog="Example: sensor-ad models use pump.toml 20260301T060000-1a2b3c")
+def models_use(
+    config: ConfigFile, model: Annotated[str, typer.Argument(help="Id of the model.")]
+) -> None:
+    """Put a model in service; checked before it is."""
+    from sensor_ad.manifest import check_bundle
+
+    workspace = _workspace(config)
+    check_bundle(workspace.model_folder(model))
+    with workspace.lock():
+        workspace.use(model)
+    typer.echo(f"{model} is in service for {workspace.folder.name}.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sensor-ad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; the user's faults end in one line and their exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except SensorAdError as error:
+        typer.echo(f"sensor-ad: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)
+
+
+def _config(path: Path | None) -> Config:
+    from sensor_ad.config import Config, load_config
+
+    return Config() if path is None else load_config(path)
+
+
+def _workspace(path: Path) -> Workspace:
+    from sensor_ad.store import open_workspace
+
+    settings = _config(path)
+    return open_workspace(settings.path(settings.workspace), settings.asset)
+
+
+def _training_lines(trained: Any) -> list[str]:
+    limit = trained.fitted.limit
+    return [
+        f"Model {trained.model} was trained on {trained.account.kept} rows "
+        f"({trained.fitted.scheme}) and is in service.",
+        limit.statement,
+        f"False events on calibration data: {limit.achieved}",
+    ]
+
+
+def _print_run(scored: Any, config: Config, as_json: bool) -> None:
+    from sensor_ad.tables import print_events
+
+    if as_json:
+        _print_json(
+            {
+                "run": scored.run,
+                "report": str(scored.folder / "index.html"),
+                "model": scored.model,
+                "rows": scored.rows,
+                "scorable_rows": scored.scorable,
+                "limit": scored.limit,
+                "statement": scored.statement,
+                "events": [dataclasses.asdict(event) for event in scored.events],
+                "notes": list(scored.notes),
+                "seconds": {name: round(value, 2) for name, value in scored.seconds.items()},
+            }
+        )
+        return
+    print_events(scored.events, config.zone)
+    typer.echo(f"{scored.scorable} of {scored.rows} rows were scored. {scored.statement}")
+    typer.echo(f"Report: {scored.folder / 'index.html'}")
+
+
+def _print_result(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(facts)
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key}: {value}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+if __name__ == "__main__":
+    main()
