@@ -301,6 +301,27 @@ def test_folder_skips_what_is_no_export(tmp_path):
     )
 
 
+def test_file_without_rows_is_skipped_among_others(tmp_path):
+    """A day on which the machine stood still."""
+    for name in ("a.csv", "c.csv"):
+        (tmp_path / name).write_text("time,a,b\n")
+    with pytest.raises(DataError) as fault:
+        read([tmp_path])
+    assert str(fault.value) == (
+        "c.csv: only one line with text, expected a header and rows: export a stretch of time that "
+        "has data."
+    )
+    (tmp_path / "b.csv").write_text(table([(1, 1.0, 2.0)]))
+
+    seconds, _, export = read([tmp_path])
+
+    np.testing.assert_array_equal(seconds, [1])
+    assert export.account().notes[:2] == (
+        "a.csv: no rows, skipped",
+        "c.csv: no rows, skipped",
+    )
+
+
 def test_delta_table_is_refused(tmp_path):
     folder = tmp_path / "delta"
     (folder / "_delta_log").mkdir(parents=True)

@@ -19,6 +19,10 @@ from sensor_ad.exports.times import (
 )
 
 
+class NoRowsError(DataError):
+    """A table without rows: nothing to read alone, no matter among other files."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a file, as its first rows show it."""

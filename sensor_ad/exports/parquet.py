@@ -25,7 +25,7 @@ from sensor_ad.exports.blocks import (
     without_absurd,
 )
 from sensor_ad.exports.cells import NULLS, read_cells
-from sensor_ad.exports.columns import Column, describe
+from sensor_ad.exports.columns import Column, NoRowsError, describe
 from sensor_ad.exports.tally import Tally, quoted
 from sensor_ad.exports.times import (
     NAIVE,
@@ -220,7 +220,7 @@ def _check_size(name: str, metadata: Any) -> None:
                 f"columns, expected at most {MOST_VALUES} values: write it with smaller row groups."
             )
     if metadata.num_rows == 0:
-        raise DataError(
+        raise NoRowsError(
             f"{name}: no rows, expected a table with rows: export a stretch of time that has data."
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sensor_ad.errors import DataError
 from sensor_ad.exports.cells import NULLS, NUMBERS
-from sensor_ad.exports.columns import Column, describe
+from sensor_ad.exports.columns import Column, NoRowsError, describe
 from sensor_ad.exports.settings import SEPARATORS, ReadSettings
 from sensor_ad.exports.tally import quoted
 from sensor_ad.exports.text import find_encoding, lines_further_down, text_blocks
@@ -68,7 +68,7 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
     announced = _ANNOUNCED.fullmatch(probe[0][1].strip())  # Excel's own first line
     probe = probe[1:] if announced else probe
     if len(probe) <= 1:
-        raise DataError(
+        raise NoRowsError(
             f"{path.name}: only one line with text, expected a header and rows: "
             "export a stretch of time that has data."
         )

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sensor_ad.errors import DataError
 from sensor_ad.exports.blocks import Block, Plan
-from sensor_ad.exports.columns import find_tags, find_time_column
+from sensor_ad.exports.columns import NoRowsError, find_tags, find_time_column
 from sensor_ad.exports.duplicates import one_row_per_time
 from sensor_ad.exports.files import file_kind, find_files
 from sensor_ad.exports.order import Rows, Sorter
@@ -108,7 +108,7 @@ def open_export(paths: Sequence[Path], settings: ReadSettings) -> Export:
     """
     check_settings(settings)
     tally = Tally()
-    sources = [_look(path, settings) for path in find_files(paths, tally)]
+    sources = _look_at_all(find_files(paths, tally), settings, tally)
     _check_same_columns(sources, settings)
     time_column = find_time_column(sources[0].path.name, sources[0].columns, settings)
     for source in sources[1:]:
@@ -128,6 +128,19 @@ def open_export(paths: Sequence[Path], settings: ReadSettings) -> Export:
         block_bytes=settings.block_bytes,
     )
     return Export(_in_time_order(sources, plan), plan, settings, tally)
+
+
+def _look_at_all(files: Sequence[Path], settings: ReadSettings, tally: Tally) -> list[Source]:
+    """Look at every file; one without rows is refused only when it is the only one."""
+    sources: list[Source] = []
+    for k, path in enumerate(files):
+        try:
+            sources.append(_look(path, settings))
+        except NoRowsError:
+            if k + 1 == len(files) and not sources:
+                raise
+            tally.note(f"{path.name}: no rows, skipped")
+    return sources
 
 
 def _look(path: Path, settings: ReadSettings) -> Source:
