@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
 }
 
+DEEPEST = 50
+"""Nesting that an expression may have."""
+LARGEST = 1e300
+"""Numbers in an expression lie within ± this."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -51,7 +57,7 @@ class Condition:
         return tuple(sorted(set(self.names.values())))
 
     def holds(self, columns: Mapping[str, Floats]) -> Bools:
-        """Evaluate row by row; a comparison with a missing value does not hold.
+        """Evaluate row by row; what hangs on a missing value does not hold, nor does its ``not``.
 
         Parameters
         ----------
@@ -70,35 +76,45 @@ class Condition:
                 f"use_when names the tag {missing[0]!r}, which the export lacks; {hint}"
             )
         with np.errstate(all="ignore"):
-            return np.asarray(self._value(self.tree, columns), dtype=bool)
+            return self._truth(self.tree, columns)[0]
+
+    def _truth(self, node: ast.expr, columns: Mapping[str, Floats]) -> tuple[Bools, Bools]:
+        """Where a part holds, and where it does not; a row with a missing value is in neither."""
+        if isinstance(node, ast.BoolOp):
+            holds, fails = zip(*(self._truth(part, columns) for part in node.values), strict=True)
+            if isinstance(node.op, ast.And):
+                return reduce(np.logical_and, holds), reduce(np.logical_or, fails)
+            return reduce(np.logical_or, holds), reduce(np.logical_and, fails)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            holds_not, fails_not = self._truth(node.operand, columns)
+            return fails_not, holds_not
+        if isinstance(node, ast.Compare):
+            return self._comparison(node, columns)
+        value = self._value(node, columns)
+        return (value != 0) & ~np.isnan(value), value == 0
+
+    def _comparison(self, node: ast.Compare, columns: Mapping[str, Floats]) -> tuple[Bools, Bools]:
+        values = [self._value(part, columns) for part in (node.left, *node.comparators)]
+        holds: Any = np.bool_(True)
+        known: Any = np.bool_(True)
+        for op, left, right in zip(node.ops, values, values[1:], strict=False):
+            known = known & ~(np.isnan(left) | np.isnan(right))
+            holds = holds & _COMPARE[type(op)](left, right)
+        return holds & known, ~holds & known
 
     def _value(self, node: ast.expr, columns: Mapping[str, Floats]) -> Any:
-        if isinstance(node, ast.BoolOp):
-            parts = [np.asarray(self._value(part, columns), dtype=bool) for part in node.values]
-            join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-            return join.reduce(parts)
-        if isinstance(node, ast.UnaryOp):
-            inner = self._value(node.operand, columns)
-            if isinstance(node.op, ast.Not):
-                return ~np.asarray(inner, dtype=bool)
-            return -inner
         if isinstance(node, ast.BinOp):
             left, right = self._value(node.left, columns), self._value(node.right, columns)
             return _ARITHMETIC[type(node.op)](left, right)
-        if isinstance(node, ast.Compare):
-            return self._comparison(node, columns)
         if isinstance(node, ast.Name):
             return columns[self.names[node.id]]
-        assert isinstance(node, ast.Constant)
-        return node.value
-
-    def _comparison(self, node: ast.Compare, columns: Mapping[str, Floats]) -> Any:
-        values = [self._value(part, columns) for part in (node.left, *node.comparators)]
-        result: Any = True
-        for op, left, right in zip(node.ops, values, values[1:], strict=False):
-            known = ~(np.isnan(left) | np.isnan(right))
-            result = np.logical_and(result, _COMPARE[type(op)](left, right) & known)
-        return result
+        if isinstance(node, ast.Constant):
+            return np.float64(node.value)  # type: ignore[arg-type]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -self._value(node.operand, columns)
+        # A comparison within arithmetic counts as 1 where it holds, 0 where not.
+        holds, fails = self._truth(node, columns)
+        return np.where(holds | fails, np.where(holds, 1.0, 0.0), np.nan)
 
 
 def parse_condition(text: str) -> Condition:
@@ -139,8 +155,10 @@ def parse_condition(text: str) -> Condition:
 
 def _check(node: ast.AST, text: str, depth: int) -> None:
     """Refuse whatever is not on the allow-list."""
+    if depth > DEEPEST:
+        raise ValueError(f"{text[:60]!r} is nested more than {DEEPEST} deep; write it more simply")
     allowed = (ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Name, ast.Constant)
-    fine = isinstance(node, allowed) and depth < 50
+    fine = isinstance(node, allowed)
     if isinstance(node, ast.UnaryOp):
         fine = isinstance(node.op, ast.Not | ast.USub)
     elif isinstance(node, ast.BinOp):
@@ -148,7 +166,7 @@ def _check(node: ast.AST, text: str, depth: int) -> None:
     elif isinstance(node, ast.Compare):
         fine = all(type(op) in _COMPARE for op in node.ops)
     elif isinstance(node, ast.Constant):
-        fine = isinstance(node.value, int | float)
+        fine = isinstance(node.value, int | float) and abs(node.value) <= LARGEST
     if not fine:
         raise ValueError(
             f"{text!r} holds {type(node).__name__}, which is not allowed; use tags, numbers, "

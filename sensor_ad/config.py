@@ -60,7 +60,9 @@ Policy = Literal["refuse", "tolerate"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class Exclusion(_Section):
@@ -72,7 +74,10 @@ class Exclusion(_Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> Exclusion:
-        if self.from_.replace(tzinfo=None) >= self.to.replace(tzinfo=None):
+        from_, to = self.from_, self.to
+        if (from_.tzinfo is None) != (to.tzinfo is None):
+            raise ValueError("'from' and 'to' must both carry a zone, or both be plant time")
+        if from_ >= to:
             raise ValueError(f"'from' ({self.from_}) must be before 'to' ({self.to})")
         return self
 
@@ -323,7 +328,7 @@ def make_config(raw: dict[str, Any], folder: Path = Path(), origin: str = "the c
 
 
 def to_table(config: Config) -> dict[str, Any]:
-    """Give the settings as plain values; keys that are unset are left out, the tags file is read in."""
+    """Give the settings as plain values; unset keys are left out, the tags file is read in."""
     table = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     table["data"].pop("tags_file", None)
     return table
@@ -355,8 +360,9 @@ def _check_detector(name: str) -> None:
             f"supported; the nearest that is: 'pyod:{PYOD_REFUSED[word]}'"
         )
     known = [*OWN_DETECTORS, *(f"pyod:{tested}" for tested in PYOD_TESTED)]
-    near = difflib.get_close_matches(name, known, 1, 0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    folded = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), folded, 1, 0.4)
+    hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
     raise ValueError(f"{name!r} is not a supported detector ({', '.join(known)}){hint}")
 
 
@@ -421,6 +427,8 @@ def _read_tags_file(path: Path) -> dict[str, dict[str, Any]]:
         raise UsageError(
             f"the tags file {path} cannot be read ({error.strerror}); correct data.tags_file."
         ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the tags file {path} is not UTF-8 text; save it as UTF-8.") from None
     allowed = ["tag", *TagSettings.model_fields]
     table: dict[str, dict[str, Any]] = {}
     for line, row in enumerate(rows, start=2):
