@@ -196,11 +196,15 @@ class Gridder:
 
 def _merge(values: Floats, used: Bools, first: Ints) -> tuple[Floats, Bools]:
     """Mean of the good values of readings that fall on one grid row; (T', C), (T',)."""
-    good = np.isfinite(values) & used[:, None]
+    any_used = np.logical_or.reduceat(used, first)
+    # Readings that do not count leave the mean, unless the row has no others: then it does not
+    # count either, but a counter goes on from it.
+    counted = used | np.repeat(~any_used, np.diff(first, append=len(used)))
+    good = np.isfinite(values) & counted[:, None]
     total = np.add.reduceat(np.where(good, values, 0.0), first, axis=0)
     count = np.add.reduceat(good, first, axis=0, dtype=np.int64)
     mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    return mean, np.logical_or.reduceat(used, first)
+    return mean, any_used
 
 
 class Placer:
@@ -223,7 +227,9 @@ class Placer:
         used
             (T,) whether the row counts.
 
-        Returns ------- (T,) places, strictly increasing; within a segment they differ as the row
+        Returns
+        -------
+        (T,) places, strictly increasing; within a segment they differ as the row
         numbers do, between segments by at least the halo, and always ``place % align == index %
         align`` for used rows.
         """
@@ -300,11 +306,7 @@ class _Buffer:
         self.index = np.full(0, -1, dtype=np.int64)
 
     def put(self, places: Ints, values: Floats, index: Ints, room: int) -> None:
-        if len(self.index) < room:
-            extra = room - len(self.index)
-            nothing = np.full((extra, self.values.shape[1]), np.nan)
-            self.values = np.concatenate([self.values, nothing])
-            self.index = np.concatenate([self.index, np.full(extra, -1, dtype=np.int64)])
+        self._lengthen(room)
         if len(places):
             self.values[places - self.start] = values
             self.index[places - self.start] = index
@@ -312,6 +314,7 @@ class _Buffer:
 
     def cut(self, size: int, halo: int, last: int = 0) -> Tile:
         """Hand out one tile and move on; the last one (aligned to `last` rows) may be shorter."""
+        self._lengthen(size + 2 * halo)
         core = size
         if last:
             core = min(size, -(-(self.filled - halo) // last) * last)
@@ -321,3 +324,10 @@ class _Buffer:
         self.start += size
         self.filled -= size
         return tile
+
+    def _lengthen(self, room: int) -> None:
+        extra = room - len(self.index)
+        if extra > 0:
+            nothing = np.full((extra, self.values.shape[1]), np.nan)
+            self.values = np.concatenate([self.values, nothing])
+            self.index = np.concatenate([self.index, np.full(extra, -1, dtype=np.int64)])

@@ -1,0 +1,68 @@
+"""Slow, obvious twins of what the package does with whole arrays at once."""
+
+import itertools
+import math
+
+import numpy as np
+
+FILLER = -1
+
+
+def cuts(length, points):
+    """Cut rows 0..length at some points; yields slices, empty ones too."""
+    edges = [0, *sorted(min(point, length) for point in points), length]
+    for start, stop in itertools.pairwise(edges):
+        yield slice(start, stop)
+
+
+def grid_rows(row, values, used, counters):
+    """Make grid rows from readings, one after the other."""
+    index, merged_values, merged_used = [], [], []
+    for number in sorted(set(row)):
+        members = [k for k in range(len(row)) if row[k] == number]
+        counted = [k for k in members if used[k]] or members
+        cells = []
+        for c in range(len(counters)):
+            good = [values[k][c] for k in counted if math.isfinite(values[k][c])]
+            cells.append(sum(good) / len(good) if good else math.nan)
+        index.append(number)
+        merged_values.append(cells)
+        merged_used.append(any(used[k] for k in members))
+    result = [list(cells) for cells in merged_values]
+    for c in np.flatnonzero(counters):
+        for t in range(len(index)):
+            rise = math.nan
+            if t and index[t] - index[t - 1] == 1:
+                rise = merged_values[t][c] - merged_values[t - 1][c]
+            result[t][c] = rise if rise >= 0 else math.nan
+    for t, cells in enumerate(result):
+        merged_used[t] = merged_used[t] and any(math.isfinite(cell) for cell in cells)
+    return index, result, merged_used
+
+
+def tile_rows(places, index, values, used, start, length):
+    """Look up grid rows and values at `length` places from `start` on, with filler between."""
+    channels = len(values[0])
+    rows, cells = [FILLER] * length, [[math.nan] * channels for _ in range(length)]
+    for place, number, line, counts in zip(places, index, values, used, strict=True):
+        if start <= place < start + length:
+            rows[place - start] = number
+            if counts:
+                cells[place - start] = list(line)
+    return rows, cells
+
+
+def quality(column, low, high):
+    """Count missing and impossible values, and the longest hold, of one tag."""
+    missing = sum(not math.isfinite(value) for value in column)
+    outside = sum(value < low or value > high for value in column)
+    good = [v if math.isfinite(v) and low <= v <= high else math.nan for v in column]
+    longest = hold = 0
+    for k, value in enumerate(good):
+        if math.isnan(value):
+            hold = 0
+            continue
+        hold = hold + 1 if k and value == good[k - 1] else 1
+        longest = max(longest, hold)
+    kept = [value for value in good if math.isfinite(value)]
+    return missing, outside, kept, longest
