@@ -1,7 +1,6 @@
-"""The settings as a JSON schema, so that editors complete and check a config: nothing in, JSON text out.
+"""The settings classes in; a JSON schema of config files out, so that editors complete and check them.
 
-It is made from the settings classes themselves; ``python -m sensor_ad.schema configs/schema.json``
-remakes the committed one.
+``python -m sensor_ad.schema configs/schema.json`` remakes the committed one.
 """
 
 from __future__ import annotations

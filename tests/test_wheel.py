@@ -37,7 +37,7 @@ def call(*arguments: str, folder: Path, path: Path | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources without fetching anything."""
+    """Build the wheel from a copy of the sources without fetching anything."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
