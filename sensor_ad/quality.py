@@ -101,7 +101,8 @@ class QualityCount:
             remarks.append(
                 f"{int(self.out_of_range[c])} values outside its physical range, treated as missing"
             )
-        hold, usual = int(self.longest_hold[c]), None if usual_hold is None else int(usual_hold[c])
+        hold = int(self.longest_hold[c]) if good else 0
+        usual = None if usual_hold is None else int(usual_hold[c])
         if usual is not None and kind in ("continuous", "counter") and hold > max(10, 3 * usual):
             remarks.append(f"stood still for {hold} rows (at most {usual} in training)")
         return TagQuality(
