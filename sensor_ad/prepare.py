@@ -86,8 +86,9 @@ class Preparation:
         -------
         (T, C) float32 scaled values, 0 where unobserved; (T, C) float32 mask, 1 where observed.
         """
-        x = ((values - self.center) / self.scale).astype(np.float32)
-        mask = np.isfinite(x)
+        mask = np.isfinite(values)
+        with np.errstate(over="ignore"):  # beyond float32 is beyond the clip, too
+            x = ((values - self.center) / self.scale).astype(np.float32)
         np.clip(x, -CLIP, CLIP, out=x)
         x[~mask] = 0.0
         return x, mask.astype(np.float32)
