@@ -41,6 +41,7 @@ from sensor_ad.models import make_network
 from sensor_ad.prepare import from_json, to_json
 from sensor_ad.records import Floats
 from sensor_ad.scoring import LEVEL_SHIFT, LatentDetectors, Scorer
+from sensor_ad.standstill import StandStill
 
 WEIGHTS = "network.safetensors"
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pyod", "skops", "safetensors")
@@ -154,6 +155,9 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
         network=network,
         residual_scale=arrays["residual_scale"],
         detectors=_detectors(folder, config, arrays),
+        stand_still=StandStill(
+            arrays["stand_still/usual"], arrays["stand_still/resting"], manifest["window"]
+        ),
         calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
         fusion=_calibration(arrays, "fusion"),
     )
@@ -205,6 +209,8 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
     arrays |= {name: getattr(fitted, name) for name in REPORT_ARRAYS}
     arrays["residual_scale"] = scorer.residual_scale
     arrays["peaks"] = fitted.limit.peaks
+    arrays["stand_still/usual"] = scorer.stand_still.usual
+    arrays["stand_still/resting"] = scorer.stand_still.resting
     arrays["standardiser/mean"] = scorer.detectors.standardiser.mean
     arrays["standardiser/deviation"] = scorer.detectors.standardiser.deviation
     for name, calibration in {**scorer.calibrations, "fusion": scorer.fusion}.items():

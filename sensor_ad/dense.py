@@ -18,9 +18,15 @@ from sensor_ad.models import ConvAutoencoder
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Floats
 
-RESIDUAL_SCALES = 3
-"""A residual is looked at row by row, over an eighth of a window, and over a window."""
 SHORT_SHARE = 8
+LONG_WINDOWS = (1, 4)
+RESIDUAL_SCALES = ("spike", "row", "eighth of a window", "window", "four windows")
+"""A residual is looked at on so many scales of time: how far one row stands out from both its
+neighbours, row by row, and as means over an eighth of a window, a window and four windows (slow
+drifts show where starts and stops have averaged out)."""
+SPIKE, ROW = 0, 1
+LEAST_HALF = 0.25
+"""Observed share of a half window from which its mean counts."""
 LEAST_WEIGHT = 0.05
 """Observed share below which a smoothed value is taken as 0 (nothing known)."""
 
@@ -32,7 +38,7 @@ class Dense:
     expected: torch.Tensor
     """(C, P) scaled reconstruction."""
     residuals: torch.Tensor
-    """(3, C, P) absolute scaled residual: of the row, and of its mean over two longer boxes."""
+    """(5, C, P) absolute scaled residual on each scale of time."""
     observed: torch.Tensor
     """(P,) share of the cells observed in the window around each row."""
     latents: torch.Tensor
@@ -78,7 +84,7 @@ def run_tile(
         weight = seen.mean(dim=1)
         return Dense(
             expected=expected[0],
-            residuals=_residuals(residual, mask, seen, window, step)[:, 0],
+            residuals=_residuals(residual, mask, window, step)[:, 0],
             observed=_to_rows(weight[:, None], step)[0, 0],
             latents=_pool(latents, mask, window, step, network.stride)[0].T,
             level=_weighted(_box(x * mask, window, step), seen)[0].T,
@@ -86,15 +92,54 @@ def run_tile(
         )
 
 
-def _residuals(
-    residual: torch.Tensor, mask: torch.Tensor, seen: torch.Tensor, window: int, step: int
-) -> torch.Tensor:
-    """(3, N, C, P) absolute residual on three scales of time."""
+def _residuals(residual: torch.Tensor, mask: torch.Tensor, window: int, step: int) -> torch.Tensor:
+    """(5, N, C, P) absolute residual on each scale of time; 0 where unobserved."""
     short = max(3, window // SHORT_SHARE + 1)
     around = (short, 1, short // 2)
     brief = _weighted(F.avg_pool1d(residual, *around), F.avg_pool1d(mask, *around))
-    long = _to_rows(_weighted(_box(residual, window, step), seen), step) * mask
-    return torch.stack([residual.abs(), (brief * mask).abs(), long.abs()])
+    parts = [_spikes(residual, mask), residual.abs(), brief.abs() * mask]
+    for windows in LONG_WINDOWS:
+        lasting = _lasting(residual, mask, windows * window // 2, step)
+        parts.append(_to_rows(lasting, step) * mask)
+    return torch.stack(parts)
+
+
+def _spikes(residual: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """How far a row stands out from the row before and the row after, on the same side of both."""
+    rise = F.pad(residual.diff(dim=2) * mask[..., 1:] * mask[..., :-1], (1, 1))
+    before, after = rise[..., :-1], -rise[..., 1:]
+    return _smaller(before, after) * mask
+
+
+def _lasting(residual: torch.Tensor, mask: torch.Tensor, half: int, step: int) -> torch.Tensor:
+    """(N, C, J) what the `half` rows before and the `half` rows after a step have in common.
+
+    A mean over both would show a fault long before it begins; the smaller of the two does not.
+    Where only one half was observed (the end of an export), its mean counts, shrunk by the root of
+    the observed share, as means over fewer rows scatter more.
+    """
+    total, seen = (_halves(values, half, step) for values in (residual, mask))
+    mean = [part / share.clamp(min=LEAST_HALF) for part, share in zip(total, seen, strict=True)]
+    known = [share >= LEAST_HALF for share in seen]
+    one = torch.where(known[0], total[0], total[1]).abs()
+    share = torch.where(known[0], seen[0], seen[1])
+    single = one / (2 * share.clamp(min=LEAST_HALF)).sqrt() * (known[0] | known[1])
+    return torch.where(known[0] & known[1], _smaller(mean[0], mean[1]), single)
+
+
+def _halves(values: torch.Tensor, half: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, C, J) means of the `half` rows (whole steps) before and after each step's middle."""
+    J, count, middle = values.shape[2] // step, half // step, step // 2
+    padded = F.pad(values, (half - middle, half + middle))
+    # Pooled to steps first: one pooling for both halves instead of one for each row.
+    means = F.avg_pool1d(F.avg_pool1d(padded, step, stride=step), count, stride=1)
+    return means[..., :J], means[..., count : count + J]
+
+
+def _smaller(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Give the smaller amount where both have the same sign, else 0."""
+    same = (one * other) > 0
+    return torch.minimum(one.abs(), other.abs()) * same
 
 
 def _pool(
@@ -124,7 +169,7 @@ def _weighted(total: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def _to_rows(steps: torch.Tensor, step: int) -> torch.Tensor:
-    """Interpolate (N, C, J) linearly between the centres of the steps to (N, C, J * step) rows."""
+    """Interpolate (N, C, J) linearly between the centres of steps to (N, C, J * step) rows."""
     return F.interpolate(steps, scale_factor=float(step), mode="linear", align_corners=False)
 
 

@@ -95,7 +95,9 @@ class Detector:
     def score(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Score a frame with the same tags.
 
-        Returns ------- One row per grid row, indexed by plant time: ``score`` (higher is more
+        Returns
+        -------
+        One row per grid row, indexed by plant time: ``score`` (higher is more
         abnormal, NaN where not scorable), one column per evidence, ``alarm``, ``scorable``.
         """
         bundle = self._ready()

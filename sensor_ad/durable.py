@@ -39,7 +39,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that becomes `path` (which must not exist) when the block ends well."""
+    """Give a temporary folder that becomes `path` (which must not exist) when the block ends well.
+
+    Raises
+    ------
+    ResourceError
+        `path` exists, its folder cannot be written, or the disk is full.
+    """
+    if path.exists():
+        raise ResourceError(f"{path} exists already; choose a folder that does not exist yet.")
     temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)

@@ -25,8 +25,6 @@ STUCK_SHARE = 0.6
 """Share of an event's rows that a sensor must stand still to be called stuck …"""
 STUCK_HOLD = 3
 """… and for so many times its longest stand-still in training."""
-SPIKE_ROWS = 2
-"""A spike lasts at most so many rows."""
 SPIKE_SHARE = 0.8
 """Share of the leading tag's abnormal rows that must be spikes."""
 LEADING_SHARE = 0.5
@@ -124,6 +122,8 @@ class EventContext:
     """(C,) longest stand-still in training, rows."""
     band: Floats
     """(C,) half width of the normal band, plant units."""
+    spike_band: Floats
+    """(C,) how far a row normally stands out from both its neighbours, plant units."""
     margin: int
     """Rows before and after an event that pictures show."""
 
@@ -229,11 +229,20 @@ def _picture(
     usual = int(context.longest_hold[leading])
     if hold > max(STUCK_HOLD * usual, ONSET_ROWS) and hold >= STUCK_SHARE * inside.sum():
         return "stuck sensor", name
-    outside = np.abs(actual - expected) > context.band[leading]
-    lengths = _run_lengths(outside & np.isfinite(actual))
-    if len(lengths) and lengths[lengths <= SPIKE_ROWS].sum() >= SPIKE_SHARE * lengths.sum():
+    residual = actual - expected
+    spikes = _prominence(residual) > context.spike_band[leading]
+    outside = inside & (around.contribution[:, leading] > 1.0)
+    if (outside & spikes).sum() >= SPIKE_SHARE * outside.sum() > 0:
         return "spikes", name
     return "machine", None
+
+
+def _prominence(values: Floats) -> Floats:
+    """(T,) how far each row stands out from both its neighbours on the same side; 0 if it does not."""
+    rise = np.diff(values, prepend=np.nan, append=np.nan)
+    before, after = rise[:-1], -rise[1:]
+    smaller = np.minimum(np.abs(before), np.abs(after))
+    return np.where(before * after > 0, smaller, 0.0)
 
 
 def _longest_hold(values: Floats) -> int:

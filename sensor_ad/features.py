@@ -76,7 +76,9 @@ class LayerOutputs:
     def __call__(self, *inputs: Any) -> tuple[Any, dict[str, Any]]:
         """Run one forward pass, without gradients.
 
-        Returns ------- The network's result, and layer name -> that layer's output in this very
+        Returns
+        -------
+        The network's result, and layer name -> that layer's output in this very
         pass (the last one, if the layer ran several times).
         """
         if not self._handles:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from sensor_ad.calibration import Calibration
 from sensor_ad.config import Config
 from sensor_ad.errors import DataError
+from sensor_ad.evidence import CalibrationRows, by_step, latent_plane
 from sensor_ad.grid import Grid, Rows, Tile, tiles
 from sensor_ad.limits import Limit, choose_limit
 from sensor_ad.models import ConvAutoencoder, make_network
@@ -37,7 +36,6 @@ from sensor_ad.prepare import (
 )
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.scoring import (
-    RECONSTRUCTION,
     LatentDetectors,
     RawEvidence,
     Scorer,
@@ -46,6 +44,7 @@ from sensor_ad.scoring import (
     normal_residual,
     raw_evidence,
 )
+from sensor_ad.standstill import fit_stand_still
 from sensor_ad.training import Trained, make_series, train_network
 
 RESIDUAL_ROWS = 200_000
@@ -176,6 +175,9 @@ class _Job:
             config, window, network.stride, network.reach, history.grid, C, fine=crossed
         )
         self.gap = max(window, network.reach)
+        rows = history.rows
+        counted = np.where(rows.used[:, None], rows.values, np.nan)
+        self.stand_still = fit_stand_still(counted, history.kinds, window)
         self.pause = pause_rows(config, window, history.grid)
 
     def fit_in_time(self, parts: Ints, notes: tuple[str, ...]) -> Fitted:
@@ -189,7 +191,9 @@ class _Job:
         scale = normal_residual(pooled.residuals)
         learnt = pooled.usable & ((pooled.label == TRAIN) | (pooled.label == VALIDATE))
         detectors = self._detectors(pooled, learnt)
-        evidence = _Evidence(at == CALIBRATE, self.layout.align, self.config.prepare.min_observed)
+        evidence = CalibrationRows(
+            at == CALIBRATE, self.layout.align, self.config.prepare.min_observed
+        )
         for raw in self._raw(network, preparation, packed, scale, detectors):
             evidence.add(raw)
         counts = {"train": TRAIN, "validate": VALIDATE, "calibrate": CALIBRATE, "gaps": UNUSED}
@@ -217,10 +221,10 @@ class _Job:
             epochs.append(trained.best_epoch)
             pooled = self._pool(network, preparation, packed, at, at == fold)
             residuals.append(pooled.residuals)
-            away = _steps(others, self.layout.align).all(axis=1)
+            away = by_step(others, self.layout.align).all(axis=1)
             folds.append((network, self._detectors(pooled, pooled.usable & away)))
         scale = normal_residual(np.concatenate(residuals, axis=2))
-        evidence = _Evidence(at >= 0, self.layout.align, self.config.prepare.min_observed)
+        evidence = CalibrationRows(at >= 0, self.layout.align, self.config.prepare.min_observed)
         for fold, (network, detectors) in enumerate(folds):
             for raw in self._raw(network, preparation, packed, scale, detectors):
                 evidence.add(raw, at == fold)
@@ -306,7 +310,8 @@ class _Job:
         checked: Bools,
     ) -> _Pooled:
         """Run the pass over the fitting rows; keep pooled steps, and residuals of the rows
-        checked."""
+        checked.
+        """
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
         latents, level, weight, residuals, start = [], [], [], [], 0
@@ -324,8 +329,8 @@ class _Job:
             residuals.append(np.where(seen, chosen, np.nan))
             start += size
         usable = np.concatenate(weight) >= self.config.prepare.min_observed
-        by_step = _steps(labels, align)
-        label = np.where((by_step == by_step[:, :1]).all(axis=1), by_step[:, 0], UNUSED)
+        grouped = by_step(labels, align)
+        label = np.where((grouped == grouped[:, :1]).all(axis=1), grouped[:, 0], UNUSED)
         return _Pooled(
             np.concatenate(latents),
             np.concatenate(level),
@@ -352,11 +357,11 @@ class _Job:
         detectors: LatentDetectors,
     ) -> Iterator[RawEvidence]:
         parts = (network, preparation, self.layout, self.window)
-        return raw_evidence(self._tiles(packed), *parts, scale, detectors)
+        return raw_evidence(self._tiles(packed), *parts, scale, detectors, self.stand_still)
 
     def _finish(
         self,
-        evidence: _Evidence,
+        evidence: CalibrationRows,
         network: ConvAutoencoder,
         preparation: Preparation,
         scale: Floats,
@@ -378,10 +383,11 @@ class _Job:
             network,
             scale,
             detectors,
+            self.stand_still,
             calibrations,
             fusion,
         )
-        center, axes, variance, flat = _plane(evidence.latents())
+        center, axes, variance, flat = latent_plane(evidence.latents())
         return Fitted(
             scorer=scorer,
             limit=limit,
@@ -398,98 +404,11 @@ class _Job:
         )
 
 
-class _Evidence:
-    """Raw evidence of calibration rows, gathered tile after tile (and fold after fold)."""
-
-    def __init__(self, rows: Bools, align: int, min_observed: float) -> None:
-        self.align, self.min_observed = align, min_observed
-        self.rows = rows
-        P = len(rows)
-        self.index = np.full(P, -1, dtype=np.int64)
-        self.reconstruction = np.zeros(P)
-        self.scorable = np.zeros(P, dtype=bool)
-        self.steps: dict[str, Floats] = {}
-        self.usable = np.zeros(P // align, dtype=bool)
-        self._latents: Floats | None = None
-        self._place = 0
-
-    def add(self, raw: RawEvidence, rows: Bools | None = None) -> None:
-        """Take one tile's core rows, those of `rows` (P,) only if given."""
-        core = raw.tile.core
-        size = core.stop - core.start
-        if self._place >= len(self.rows):
-            self._place = 0
-        at = slice(self._place, self._place + size)
-        wanted = self.rows[at] if rows is None else self.rows[at] & rows[at]
-        seen = np.isfinite(raw.tile.values[core]).any(axis=1)
-        self.index[at][wanted] = raw.tile.index[core][wanted]
-        self.reconstruction[at][wanted] = raw.reconstruction[core][wanted]
-        fine = seen & (raw.observed[core] >= self.min_observed)
-        self.scorable[at][wanted] = fine[wanted]
-        steps = slice(at.start // self.align, at.stop // self.align)
-        inner = slice(core.start // self.align, core.stop // self.align)
-        step_wanted = _steps(wanted, self.align).mean(axis=1) >= 0.5
-        for name, values in raw.steps.items():
-            kept = self.steps.setdefault(name, np.zeros(len(self.usable)))
-            kept[steps][step_wanted] = values[inner][step_wanted]
-        if self._latents is None:
-            self._latents = np.zeros((len(self.usable), raw.latents.shape[1]), np.float32)
-        self._latents[steps][step_wanted] = raw.latents[inner][step_wanted]
-        self.usable[steps][step_wanted] = raw.weight[inner][step_wanted] >= self.min_observed
-        self._place += size
-
-    def latents(self) -> Floats:
-        """(K, 2D) pooled latents of the usable calibration steps."""
-        assert self._latents is not None
-        return self._latents[self.usable]
-
-    def calibrate(self, window: int) -> tuple[dict[str, Calibration], Calibration, Floats, Ints]:
-        """Calibrate each kind of evidence on every other block, the fused score on the rest.
-
-        Returns ------- Calibrations by name, that of the fused score, the scores (T,) and grid rows
-        (T,) of all scorable calibration rows.
-        """
-        rows = np.flatnonzero(self.scorable)
-        if not len(rows) or not self.usable.any():
-            raise DataError(
-                "no row of the history can be scored to calibrate on; check it for missing values "
-                "(sensor-ad inspect), or lower prepare.min_observed."
-            )
-        block = max(
-            self.align, min(BLOCK_WINDOWS * window, len(rows) // 8 // self.align * self.align)
-        )
-        first = (np.arange(len(self.rows)) // block) % 2 == 0
-        first_steps = _steps(first, self.align)[:, 0] & self.usable
-        if not first_steps.any() or not first[rows].any() or first[rows].all():
-            first = np.ones(len(self.rows), dtype=bool)
-            first_steps = self.usable
-        calibrations = {RECONSTRUCTION: Calibration.fitted(self.reconstruction[rows[first[rows]]])}
-        columns = [calibrations[RECONSTRUCTION](self.reconstruction)]
-        for name, values in self.steps.items():
-            calibrations[name] = Calibration.fitted(values[first_steps])
-            columns.append(self._rows(calibrations[name](values)))
-        fused = np.mean(columns, axis=0)[rows]
-        rest = ~first[rows]
-        fusion = Calibration.fitted(fused[rest] if rest.any() else fused)
-        return calibrations, fusion, fusion(fused), self.index[rows]
-
-    def _rows(self, steps: Floats) -> Floats:
-        from sensor_ad.dense import steps_to_rows
-
-        rows: Floats = steps_to_rows(steps[:, None], self.align)[:, 0]
-        return rows
-
-
 def pause_rows(config: Config, window: int, grid: Grid) -> int:
     """Rows that may lie between two alarms of one event."""
     if config.events.pause_s is None:
         return window
     return max(1, int(config.events.pause_s * 1e6 / grid.period_us))
-
-
-def _steps(rows: Any, align: int) -> Any:
-    """(P,) to (P / align, align)."""
-    return rows.reshape(-1, align)
 
 
 def _away_from(at: Ints, fold: int, gap: int) -> Bools:
@@ -499,22 +418,6 @@ def _away_from(at: Ints, fold: int, gap: int) -> Bools:
     if len(inside):
         others[max(0, inside[0] - gap) : inside[-1] + gap + 1] = False
     return others
-
-
-def _plane(latents: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Find the two directions along which calibration latents vary most (PCA)."""
-    center = latents.mean(axis=0)
-    deviation = np.maximum(latents.std(axis=0), 1e-6)
-    _, strength, directions = np.linalg.svd((latents - center) / deviation, full_matrices=False)
-    axes = np.zeros((latents.shape[1], 2))
-    found = directions[:2].T
-    # A direction's sign is arbitrary: the largest entry is made positive, so that maps look alike.
-    found = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
-    axes[:, : found.shape[1]] = found / deviation[:, None]
-    variance = np.zeros(2)
-    share = strength**2 / max(float((strength**2).sum()), 1e-12)
-    variance[: min(2, len(share))] = share[:2]
-    return center, axes, variance, (latents - center) @ axes
 
 
 def _spread_evenly(count: int, most: int) -> Ints:

@@ -99,7 +99,9 @@ def choose_limit(
     window
         L, rows; the length of an independent stretch.
 
-    Notes ----- Peaks over threshold: Davison and Smith, J. R. Statist. Soc. B 52 (1990), with runs
+    Notes
+    -----
+    Peaks over threshold: Davison and Smith, J. R. Statist. Soc. B 52 (1990), with runs
     declustering. With `n` clusters in `t` days the excess x that is passed `events` times in `days`
     solves ``n / t * P(excess > x) = events / days``.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     manifest = folder / MANIFEST
     try:
-        expected = (folder / MANIFEST_HASH).read_text(encoding="utf-8")
+        expected = (folder / MANIFEST_HASH).read_bytes()
         content = manifest.read_bytes()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ModelError(
             f"{folder} is not a whole model: {_file_of(error, manifest)} is missing or unreadable; "
             "take another model (sensor-ad models list), or train again."
         ) from None
-    if expected != f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n":
-        raise ModelError(damaged(folder, MANIFEST))
+    if expected != f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n".encode():
+        raise ModelError(damaged(folder, f"{MANIFEST} or {MANIFEST_HASH}"))
     table: dict[str, Any] = json.loads(content)
     if table["format"] != FORMAT:
         raise ModelError(
@@ -55,8 +56,11 @@ def check_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest["files"])
-    with np.load(folder / ARRAYS, allow_pickle=False) as stored:
-        return manifest, {name: stored[name] for name in stored.files}
+    try:
+        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+            return manifest, {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(damaged(folder, ARRAYS)) from error
 
 
 def check_files(folder: Path, expected: dict[str, str]) -> None:
@@ -73,7 +77,7 @@ def check_files(folder: Path, expected: dict[str, str]) -> None:
             "if you know where it came from, else train again."
         )
     for name, digest in expected.items():
-        if sha256(folder / name) != digest:
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
             raise ModelError(damaged(folder, name))
 
 

@@ -285,7 +285,7 @@ def make_layout(
     align = stride if fine else max(stride, window // 2)
     # What a score depends on: the network, then smoothing over a window or pooling and
     # interpolation.
-    halo = reach + window + 2 * align
+    halo = reach + 2 * window + 2 * align
     halo = -(-halo // align) * align
     if config.prepare.max_hole_s is None:
         max_hole = max(1, window // 8)

@@ -84,7 +84,9 @@ def read_history(
 ) -> tuple[History, RowMaker, tuple[str, ...]]:
     """Read a whole export for training.
 
-    Returns ------- The rows that may be learnt, what made them (it knows the tags' quality), and
+    Returns
+    -------
+    The rows that may be learnt, what made them (it knows the tags' quality), and
     sentences for the user.
     """
     chunks = list(announced(export, announce))

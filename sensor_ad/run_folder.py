@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sensor_ad.dense import ROW, SPIKE
 from sensor_ad.events import EventContext, EventTracker, OpenEvent, event_id, finish_events
 from sensor_ad.fitting import Fitted
 from sensor_ad.grid import Grid
@@ -117,7 +118,8 @@ class RunFolder:
             min_rows=self._min_rows,
             last_row=last,
             longest_hold=preparation.longest_hold,
-            band=scorer.residual_scale[0] * preparation.scale,
+            band=scorer.residual_scale[ROW] * preparation.scale,
+            spike_band=scorer.residual_scale[SPIKE] * preparation.scale,
             margin=self._margin,
         )
         sums = self._tracker.events

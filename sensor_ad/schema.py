@@ -1,4 +1,4 @@
-"""The settings classes in; a JSON schema of config files out, so that editors complete and check them.
+"""Settings classes in, a JSON schema of config files out, for editors to complete and check them.
 
 ``python -m sensor_ad.schema configs/schema.json`` remakes the committed one.
 """

@@ -20,13 +20,14 @@ from sensor_ad.grid import Layout, Tile
 from sensor_ad.models import ConvAutoencoder
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Bools, Floats, Ints
+from sensor_ad.standstill import StandStill
 
-RECONSTRUCTION, LEVEL_SHIFT = "reconstruction", "level_shift"
+RECONSTRUCTION, STAND_STILL, LEVEL_SHIFT = "reconstruction", "stand_still", "level_shift"
 POWER = 4.0
 """Tags' contributions are joined by their mean of this power: one bad tag among many must show."""
 NORMAL_QUANTILE = 0.999
 """“The most that is normal” of a residual: this quantile of validation rows."""
-RESIDUAL_FLOOR = (0.25, 0.15, 0.1)
+RESIDUAL_FLOOR = (0.25, 0.25, 0.15, 0.1, 0.1)
 """Least such value on each scale of time, in scaled units: what never moved may move a little."""
 
 
@@ -76,8 +77,8 @@ class RawEvidence:
     """(P,) share of the window observed."""
     contribution: Floats
     """(P, C) float32 residual over the most that is normal for the tag."""
-    reconstruction: Floats
-    """(P,) contributions of all tags joined."""
+    rows: dict[str, Floats]
+    """Name -> (P,) raw evidence of rows."""
     steps: dict[str, Floats]
     """Name -> (J,) raw evidence at pooled steps."""
     weight: Floats
@@ -121,8 +122,9 @@ class Scorer:
     min_observed: float
     network: ConvAutoencoder
     residual_scale: Floats
-    """(3, C) the most that is normal, scaled units, on each scale of time."""
+    """(5, C) the most that is normal, scaled units, on each scale of time."""
     detectors: LatentDetectors
+    stand_still: StandStill
     calibrations: dict[str, Calibration]
     """Evidence name -> calibration, in the order of the columns."""
     fusion: Calibration
@@ -140,12 +142,14 @@ class Scorer:
     def score(self, tiles: Iterable[Tile]) -> Iterator[ScoredTile]:
         """Score tile after tile."""
         parts = (self.network, self.preparation, self.layout, self.window)
-        for raw in raw_evidence(tiles, *parts, self.residual_scale, self.detectors):
+        for raw in raw_evidence(
+            tiles, *parts, self.residual_scale, self.detectors, self.stand_still
+        ):
             yield self.finish(raw)
 
     def finish(self, raw: RawEvidence) -> ScoredTile:
         """Calibrate and fuse one tile's evidence, and keep its core rows."""
-        evidence = self._calibrated(raw)
+        evidence = calibrated(self.calibrations, raw.rows, raw.steps, self.layout.align)
         core = np.zeros(len(raw.tile.index), dtype=bool)
         core[raw.tile.core] = True
         keep = core & (raw.tile.index >= 0)
@@ -153,7 +157,7 @@ class Scorer:
         evidence = evidence[keep].astype(np.float32)
         used: Bools = np.asarray(np.isfinite(actual).any(axis=1))
         scorable: Bools = used & (raw.observed[keep] >= self.min_observed)
-        score = self.fusion(evidence.mean(axis=1, dtype=np.float64)).astype(np.float32)
+        score = self.fusion(fuse(evidence)).astype(np.float32)
         score[~scorable] = np.nan
         align = self.layout.align
         middle = np.arange(align // 2, len(keep), align)
@@ -171,14 +175,35 @@ class Scorer:
             latents=raw.latents[at // align],
         )
 
-    def _calibrated(self, raw: RawEvidence) -> Floats:
-        """(P, E) calibrated evidence of every row of a tile."""
-        steps = [self.calibrations[name](values) for name, values in raw.steps.items()]
-        columns = {RECONSTRUCTION: self.calibrations[RECONSTRUCTION](raw.reconstruction)}
-        if steps:
-            rows = steps_to_rows(np.stack(steps, axis=1), self.layout.align)
-            columns |= dict(zip(raw.steps, rows.T, strict=True))
-        return np.stack([columns[name] for name in self.calibrations], axis=1)
+
+def calibrated(
+    calibrations: dict[str, Calibration],
+    rows: dict[str, Floats],
+    steps: dict[str, Floats],
+    align: int,
+) -> Floats:
+    """Put evidence of rows and of pooled steps on one scale.
+
+    Parameters
+    ----------
+    rows, steps
+        Name -> (P,) raw evidence of rows, and (P / align,) of pooled steps.
+
+    Returns
+    -------
+    (P, E) −log10 of the tail probability, in the order of `calibrations`.
+    """
+    columns = {name: calibrations[name](values) for name, values in rows.items()}
+    if steps:
+        found = np.stack([calibrations[name](values) for name, values in steps.items()], axis=1)
+        columns |= dict(zip(steps, steps_to_rows(found, align).T, strict=True))
+    return np.stack([columns[name] for name in calibrations], axis=1)
+
+
+def fuse(evidence: Floats) -> Floats:
+    """Join (P, E) calibrated evidence to one (P,) value."""
+    fused: Floats = evidence.mean(axis=1, dtype=np.float64)
+    return fused
 
 
 def raw_evidence(
@@ -189,10 +214,16 @@ def raw_evidence(
     window: int,
     residual_scale: Floats,
     detectors: LatentDetectors,
+    stand_still: StandStill,
 ) -> Iterator[RawEvidence]:
     """Run the one pass and the detectors over tile after tile."""
     for tile, dense in dense_pass(tiles, network, preparation, layout, window):
         contribution, joined = contributions(dense.residuals, residual_scale)
+        rows = {RECONSTRUCTION: joined}
+        if stand_still.judges:
+            ratio = stand_still.ratio(tile.values)
+            rows[STAND_STILL] = ratio.max(axis=1).astype(np.float64)
+            contribution = np.maximum(contribution, ratio)
         latents = dense.latents.cpu().numpy()
         features = detectors.standardiser(latents)
         steps = {name: detector.score(features) for name, detector in detectors.detectors.items()}
@@ -203,7 +234,7 @@ def raw_evidence(
             expected=dense.expected.T.cpu().numpy(),
             observed=dense.observed.cpu().numpy(),
             contribution=contribution,
-            reconstruction=joined,
+            rows=rows,
             steps=steps,
             weight=dense.weight.cpu().numpy(),
             latents=latents,
@@ -230,9 +261,9 @@ def contributions(residuals: torch.Tensor, residual_scale: Floats) -> tuple[Floa
     Parameters
     ----------
     residuals
-        (3, C, P) absolute, scaled units.
+        (5, C, P) absolute, scaled units.
     residual_scale
-        (3, C).
+        (5, C).
 
     Returns
     -------
@@ -252,12 +283,12 @@ def normal_residual(residuals: Floats) -> Floats:
     Parameters
     ----------
     residuals
-        (3, C, T) absolute scaled residuals of rows that the network was not fitted to; NaN where
+        (5, C, T) absolute scaled residuals of rows that the network was not fitted to; NaN where
         unobserved.
 
     Returns
     -------
-    (3, C) the 99.9 % quantile, floored.
+    (5, C) the 99.9 % quantile, floored.
     """
     known = np.isfinite(residuals).any(axis=2, keepdims=True)
     most = np.nanquantile(np.where(known, residuals, 0.0), NORMAL_QUANTILE, axis=2)

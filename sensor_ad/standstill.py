@@ -1,0 +1,98 @@
+"""Sensors that stand still: readings come in, how unusually long each tag held its value goes out.
+
+What is usual is learnt per tag. A value at which a tag rested for long in training (a stopped
+pump's current of 0) may be held for long again; any other value may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sensor_ad.records import Bools, Floats, Ints
+
+RESTING_SHARE = 2
+"""A stretch of equal values longer than a window divided by this is a rest."""
+MOST_RESTING = 16
+"""A tag that rested at more values is stored by exception, or rarely moves: not judged."""
+LEAST_HOLD = 4
+"""Standing still for so many rows is usual for every tag."""
+
+
+@dataclass(frozen=True)
+class StandStill:
+    """What is usual for each tag."""
+
+    usual: Floats
+    """(C,) longest stretch of equal values outside rests, rows; infinite for tags not judged."""
+    resting: Floats
+    """(C, R) values at which a tag rested, plant units; NaN fills up."""
+    cap: int
+    """Rows beyond which a stretch is not counted on (a tile's halo is longer)."""
+
+    @property
+    def judges(self) -> bool:
+        """Whether any tag is judged."""
+        return bool(np.isfinite(self.usual).any())
+
+    def ratio(self, values: Floats) -> Floats:
+        """Relate the stretch of equal values that each row ends to the longest usual one.
+
+        Parameters
+        ----------
+        values
+            (P, C) plant units, NaN where missing.
+
+        Returns
+        -------
+        (P, C) float32; above 1 where a tag stands still for longer than it ever did.
+        """
+        ratio = np.zeros(values.shape, dtype=np.float32)
+        for c in np.flatnonzero(np.isfinite(self.usual)):
+            column = values[:, c]
+            hold = np.minimum(_holds(column), self.cap)
+            at_rest = np.isin(column, self.resting[c]) | np.isnan(column)
+            ratio[:, c] = np.where(at_rest, 0.0, hold / self.usual[c])
+        return ratio
+
+
+def fit_stand_still(values: Floats, kinds: Sequence[str], window: int) -> StandStill:
+    """Learn how long tags usually stand still.
+
+    Parameters
+    ----------
+    values
+        (T, C) rows of history, plant units, NaN where missing or not used.
+    kinds
+        (C,) only continuous tags are judged.
+    window
+        L, rows.
+    """
+    C = values.shape[1]
+    usual = np.full(C, np.inf)
+    resting = np.full((C, MOST_RESTING), np.nan)
+    longest = window // RESTING_SHARE
+    for c in range(C):
+        if kinds[c] != "continuous":
+            continue
+        column = values[:, c]
+        ends = np.flatnonzero(np.append(column[1:] != column[:-1], True))
+        holds = _holds(column)[ends]
+        rests = np.unique(column[ends[(holds > longest) & np.isfinite(column[ends])]])
+        if len(rests) > MOST_RESTING:
+            continue
+        resting[c, : len(rests)] = rests
+        moving = holds[np.isfinite(column[ends]) & ~np.isin(column[ends], rests)]
+        if len(moving):
+            usual[c] = max(LEAST_HOLD, int(moving.max()))
+    return StandStill(usual, resting, cap=window)
+
+
+def _holds(column: Floats) -> Ints:
+    """(T,) length of the stretch of equal values that ends in each row; 1 where it begins."""
+    row = np.arange(len(column))
+    changes: Bools = np.append(True, column[1:] != column[:-1])
+    starts: Ints = np.maximum.accumulate(np.where(changes, row, 0))
+    return row - starts + 1
