@@ -1,0 +1,218 @@
+"""SKAB by its own protocol: each experiment's first 400 rows are for fitting, the rest is scored.
+
+The program runs as it comes (its default configuration) on all 34 experiments with faults; alarms
+are taken at its own limit. Labels are read by a second function, after an experiment was scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.metrics import Figures, Judged, at_rows, figures, pooled
+from sensor_ad.records import Bools, Floats
+
+TRAINING_ROWS = 400
+FOLDERS = ("valve1", "valve2", "other")
+LABELS = ("anomaly", "changepoint")
+SUSPECT = "other/2"
+"""296 of its 400 training rows are labelled abnormal: pooled figures are printed without it too."""
+
+PUBLISHED = (
+    ("Conv-AE", 0.78, 13.55, 28.02),
+    ("MSET", 0.78, 39.73, 14.13),
+    ("T²+Q (PCA)", 0.76, 26.62, 24.92),
+    ("LSTM-AE", 0.74, 29.96, 25.92),
+    ("T²", 0.66, 19.21, 42.6),
+    ("LSTM-VAE", 0.56, 9.13, 55.03),
+    ("Vanilla AE", 0.39, 2.59, 75.15),
+    ("Isolation forest", 0.29, 2.56, 82.89),
+)
+"""Published, SKAB leaderboard: F1, FAR in percent, MAR in percent, pooled over the 34 tests."""
+HEAD = (
+    f"{'experiment':<22}{'rows':>7}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}{'AP':>8}"
+    f"{'limit':>8}{'events':>8}{'s':>7}"
+)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the program said of one experiment's test rows; it has seen no label."""
+
+    name: str
+    score: Floats
+    """(T,) NaN where a row could not be scored."""
+    alarm: Bools
+    limit: float
+    events: int
+    seconds: float
+    """Fitting and scoring together."""
+
+
+def experiments(root: Path, only: str | None = None) -> list[str]:
+    """Name the experiments with faults, such as ``valve1/0``, in the order of their numbers."""
+    names = [
+        f"{path.parent.name}/{path.stem}" for f in FOLDERS for path in (root / f).glob("*.csv")
+    ]
+    names.sort(key=lambda name: (FOLDERS.index(name.split("/")[0]), int(name.split("/")[1])))
+    if only is not None:
+        names = [name for name in names if name == only]
+    if not names:
+        sys.exit(f"no experiment {only or ''} in {root}; experiments are named like valve1/0.")
+    return names
+
+
+def score_experiment(root: Path, config: Path | None, threads: int, name: str) -> Scored:
+    """Fit on the first 400 rows and score the rest on its own, as a frame."""
+    import torch
+
+    from sensor_ad.detector import Detector
+
+    torch.set_num_threads(threads)
+    frame = _read(root, name, lambda column: column not in LABELS)
+    began = time.monotonic()
+    detector = Detector(config).fit(frame.iloc[:TRAINING_ROWS])
+    test = frame.iloc[TRAINING_ROWS:]
+    scores = detector.score(test)
+    period_s = detector.fitted.scorer.preparation.grid.period_us / 1e6
+    rows = at_rows(scores, pd.DatetimeIndex(test.index).tz_localize("UTC"), period_s)
+    return Scored(
+        name=name,
+        score=rows["score"].to_numpy(),
+        alarm=rows["alarm"].to_numpy(),
+        limit=detector.fitted.limit.value,
+        events=len(detector.events()),
+        seconds=time.monotonic() - began,
+    )
+
+
+def judge(root: Path, scored: Scored) -> Judged:
+    """Read the labels of an experiment that was scored."""
+    labels = _read(root, scored.name, lambda column: column in ("datetime", "anomaly"))
+    label = labels["anomaly"].to_numpy()[TRAINING_ROWS:] > 0
+    return Judged(scored.score, scored.alarm, label)
+
+
+def _read(root: Path, name: str, wanted: object) -> pd.DataFrame:
+    return pd.read_csv(
+        root / f"{name}.csv",
+        sep=";",
+        usecols=wanted,
+        parse_dates=["datetime"],
+        index_col="datetime",
+    )
+
+
+def score_all(
+    root: Path, names: Sequence[str], config: Path | None, processes: int, threads: int
+) -> Iterator[Scored]:
+    """Score experiment after experiment, several at a time."""
+    job = partial(score_experiment, root, config, threads)
+    if processes == 1 or len(names) == 1:
+        yield from map(job, names)
+        return
+    # Started afresh: torch's threads do not survive a fork.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
+        yield from pool.map(job, names)
+
+
+def print_row(name: str, rows: int, f: Figures, rest: str = "") -> None:
+    """Print one line of the table."""
+    auc, ap = (f"{x:8.3f}" if np.isfinite(x) else "       –" for x in (f.auc, f.ap))
+    print(
+        f"{name:<22}{rows:>7}{f.f1:>7.3f}{f.far:>8.2f}{f.mar:>8.2f}  {auc}  {ap}{rest}", flush=True
+    )
+
+
+def run(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    """Score, then judge; print the table as it grows."""
+    names = experiments(root, arguments.only)
+    began = time.monotonic()
+    print(
+        f"{'experiment':<22}{'rows':>7}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}{'AP':>8}", end=""
+    )
+    print(f"{'limit':>8}{'events':>8}{'s':>7}")
+    tests: dict[str, Judged] = {}
+    table = []
+    counts = arguments.processes, arguments.threads
+    for scored in score_all(root, names, arguments.config, *counts):
+        tests[scored.name] = judged = judge(root, scored)
+        found = figures(judged)
+        rest = f"{scored.limit:8.2f}{scored.events:8}{scored.seconds:7.1f}"
+        print_row(scored.name, len(judged.label), found, rest)
+        facts = {"limit": scored.limit, "events": scored.events, "seconds": scored.seconds}
+        table.append({"experiment": scored.name, **asdict(found), **facts})
+    seconds = time.monotonic() - began
+    summary = summarise(tests)
+    not_scored = sum(int((~np.isfinite(test.score)).sum()) for test in tests.values())
+    print(
+        f"\n{not_scored} rows could not be scored: they count as normal, with the lowest score. "
+        f"{seconds:.0f} s in all ({counts[0]} processes of {counts[1]} threads)."
+    )
+    return {"experiments": table, "pooled": summary, "not_scored": not_scored, "seconds": seconds}
+
+
+def summarise(tests: dict[str, Judged]) -> dict[str, dict[str, float]]:
+    """Print the pooled figures next to the published ones; returns ours."""
+    pools = {"sensor_ad, all": list(tests.values())}
+    if SUSPECT in tests and len(tests) > 1:
+        rest = [test for name, test in tests.items() if name != SUSPECT]
+        pools[f"… without {SUSPECT}"] = rest
+    print(f"\nPooled over the rows of {len(tests)} tests")
+    summary = {}
+    for name, chosen in pools.items():
+        whole = pooled(chosen)
+        found = figures(whole)
+        print_row(name, len(whole.label), found)
+        summary[name] = {"rows": len(whole.label), **asdict(found)}
+    each = [figures(test) for test in tests.values()]
+    auc, ap = (float(np.nanmean([getattr(f, key) for f in each])) for key in ("auc", "ap"))
+    print(f"mean of the tests' own AUC {auc:.3f}, AP {ap:.3f}")
+    print("\nPublished, SKAB leaderboard (all 34 tests)")
+    for name, f1, far, mar in PUBLISHED:
+        print(f"{name:<22}{'':>7}{f1:>7.2f}{far:>8.2f}{mar:>8.2f}")
+    return {**summary, "mean of tests": {"auc": auc, "ap": ap}}
+
+
+def real_data() -> Path:
+    """Find the folder named by SENSOR_AD_REAL_DATA; ends with a sentence if it is not there."""
+    folder = os.environ.get("SENSOR_AD_REAL_DATA")
+    if not folder or not (Path(folder) / "skab").is_dir():
+        sys.exit(
+            "SENSOR_AD_REAL_DATA does not name a folder that holds skab/; get SKAB (benchmarks/"
+            "README.md says how) and set the variable to the folder above it."
+        )
+    return Path(folder)
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.skab", description=__doc__)
+    parser.add_argument("--only", help="one experiment, such as valve1/0")
+    parser.add_argument("--json", type=Path, help="write all figures into this file")
+    parser.add_argument("--config", type=Path, help="TOML of other settings than the defaults")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    arguments = parser.parse_args()
+    if arguments.config is not None:
+        print(f"Settings of {arguments.config}, not the program's defaults.")
+    result = run(real_data() / "skab", arguments)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
