@@ -68,6 +68,7 @@ class Spool:
         self._margin = margin
         self._index: list[Ints] = []
         self._held: ScoredTile | None = None
+        """The last rows that went by, at least `margin` of them."""
         self._until = -1
         """Grid row up to which rows are still wanted after the last alarm."""
 
@@ -81,7 +82,10 @@ class Spool:
         self._write(tile, near)
         if len(at):
             self._until = int(at[-1]) + self._margin
-        self._held = _part(tile, slice(max(0, len(tile.index) - self._margin), None))
+        last = _part(tile, slice(max(0, len(tile.index) - self._margin), None))
+        if self._held is not None and len(tile.index) < self._margin:
+            last = _joined(self._held, last)
+        self._held = last
 
     def close(self) -> SpooledRows:
         """Finish writing and map the file."""
@@ -130,3 +134,13 @@ def _part(tile: ScoredTile, rows: slice) -> ScoredTile:
         tile.steps,
         tile.latents,
     )
+
+
+def _joined(before: ScoredTile, after: ScoredTile) -> ScoredTile:
+    """Rows of one tile after those of another, for tiles shorter than the margin."""
+    rows = {
+        name: np.concatenate([getattr(before, name), getattr(after, name)])
+        for name in ("index", "score", "scorable", "used", "evidence", "contribution", "actual")
+    }
+    expected = np.concatenate([before.expected, after.expected])
+    return ScoredTile(**rows, expected=expected, steps=after.steps, latents=after.latents)

@@ -66,3 +66,40 @@ def quality(column, low, high):
         longest = max(longest, hold)
     kept = [value for value in good if math.isfinite(value)]
     return missing, outside, kept, longest
+
+
+def cluster_peaks(score, index, pause, threshold):
+    """Find the highest score of each group of exceedances at most `pause` rows apart."""
+    peaks, last = [], None
+    for value, row in zip(score, index, strict=True):
+        if not value > threshold:
+            continue
+        if last is None or row - last > pause:
+            peaks.append(value)
+        peaks[-1] = max(peaks[-1], value)
+        last = row
+    return peaks
+
+
+def merged_alarms(index, score, scorable, limit, pause):
+    """Group alarm rows that lie at most `pause` rows apart; a list of positions for each event."""
+    groups = []
+    for k in range(len(index)):
+        if not (scorable[k] and score[k] > limit):
+            continue
+        if groups and index[k] - index[groups[-1][-1]] <= pause:
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+    return groups
+
+
+def near_alarms(index, alarm, margin):
+    """Find the positions of rows within `margin` of any alarm."""
+    alarms = [row for row, flag in zip(index, alarm, strict=True) if flag]
+    return [k for k, row in enumerate(index) if any(abs(row - other) <= margin for other in alarms)]
+
+
+def gaps(index, max_hole):
+    """Find (first missing row, next row) wherever more than `max_hole` rows are missing."""
+    return [(a + 1, b) for a, b in itertools.pairwise(index) if b - a - 1 > max_hole]

@@ -1,0 +1,279 @@
+"""Scores to events: merging that knows no tiles, ranking, onsets, and what a picture is that of."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scored import pieces, scored_rows, scored_tile
+
+from sensor_ad.events import (
+    HIGH,
+    MEDIUM,
+    SNIPPET_ROWS,
+    EventContext,
+    EventTracker,
+    OpenEvent,
+    event_id,
+    finish_events,
+)
+from sensor_ad.grid import Grid
+from sensor_ad.spool import Spool
+
+LIMIT, PAUSE, MARGIN = 1.0, 4, 20
+GRID = Grid(60_000_000, 0)
+START = 29_453_760  # 2026-01-01 00:00:00 UTC in minutes
+RANDOM = np.random.default_rng(1)
+
+
+@given(scored_rows(), st.integers(0, 6))
+def test_merging_equals_naive_however_cut(case, pause):
+    tile, points = case
+    tracker = EventTracker(LIMIT, pause)
+
+    alarm = np.concatenate([tracker.add(piece) for piece in pieces(tile, points)])
+
+    groups = naive.merged_alarms(tile.index, tile.score, tile.scorable, LIMIT, pause)
+    assert np.flatnonzero(alarm).tolist() == sorted(k for group in groups for k in group)
+    assert len(tracker.events) == len(groups)
+    for event, group in zip(tracker.events, groups, strict=True):
+        peak = max(group, key=lambda k: tile.score[k])
+        assert (event.start, event.end) == (tile.index[group[0]], tile.index[group[-1]])
+        assert (event.peak, event.peak_row) == (tile.score[peak], tile.index[peak])
+        assert event.alarm_rows == len(group)
+        rows = tile.contribution[group].astype(float)
+        np.testing.assert_allclose(event.excess, sum(np.maximum(row - 1, 0) for row in rows))
+        np.testing.assert_allclose(event.total, sum(row**2 for row in rows))
+        np.testing.assert_array_equal(event.evidence, tile.evidence[group].max(axis=0))
+
+
+class Plant:
+    """Three tags that follow their expectation but for small noise, in which faults are set."""
+
+    def __init__(self, T=400, hold=1):
+        self.index = START + np.arange(T)
+        self.expected = np.stack([50 + np.sin(np.arange(T) / 20), 5 + np.zeros(T), np.ones(T)], 1)
+        self.actual = self.expected + RANDOM.normal(0, 0.05, (T, 3))
+        self.score = np.zeros(T)
+        self.contribution = np.full((T, 3), 0.2)
+        self.kinds = ("continuous", "continuous", "few-state")
+        self.hold = hold
+
+    def alarm(self, first, last, score=2.0, **contribution):
+        """Raise the score in rows first..last, with contributions of tags a, b, c."""
+        rows = slice(first, last + 1)
+        self.score[rows] = score
+        for tag, value in contribution.items():
+            self.contribution[rows, "abc".index(tag)] = value
+
+    def events(self, folder, points=(), min_rows=0, last_row=None):
+        tile = scored_tile(self.index, self.score, actual=self.actual,
+                           expected=self.expected.astype(np.float32),
+                           contribution=self.contribution.astype(np.float32))  # fmt: skip
+        tracker = EventTracker(LIMIT, PAUSE)
+        spool = Spool(folder / "spool", 3, 2, MARGIN)
+        for piece in pieces(tile, points):
+            spool.add(piece, tracker.add(piece))
+        last = int(self.index[-1]) if last_row is None else last_row
+        return finish_events(tracker.events, spool.close(), self.context(last, min_rows))
+
+    def context(self, last_row, min_rows):
+        return EventContext(
+            grid=GRID,
+            tags=("a", "b", "c"),
+            kinds=self.kinds,
+            evidence_names=("reconstruction", "nearest"),
+            limit=LIMIT,
+            pause=PAUSE,
+            min_rows=min_rows,
+            last_row=last_row,
+            longest_hold=np.array([self.hold] * 3),
+            band=np.full(3, 0.5),
+            spike_band=np.full(3, 0.5),
+            margin=MARGIN,
+        )
+
+
+def test_event_says_when_how_high_and_who(tmp_path):
+    plant = Plant()
+    plant.alarm(100, 129, a=2.0, b=4.0)
+    plant.score[110] = 3.5
+
+    events, snippets = plant.events(tmp_path)
+
+    (event,) = events
+    assert event.id == "E20260101T014000"
+    assert event.start_us == (START + 100) * 60_000_000
+    assert event.end_us == (START + 129) * 60_000_000
+    assert event.peak_us == (START + 110) * 60_000_000
+    assert (event.peak, event.severity, event.level) == (3.5, 3.5, "high")
+    assert (event.alarm_rows, event.open, event.kind) == (30, False, "machine")
+    assert [part.tag for part in event.tags] == ["b", "a", "c"]
+    assert [part.share for part in event.tags] == pytest.approx([0.75, 0.25, 0.0])
+    assert event.evidence == {"reconstruction": 3.5, "nearest": -2.0}
+    assert list(snippets) == [event.id]
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"),
+    [(1.01, "low"), (MEDIUM, "medium"), (HIGH - 0.01, "medium"), (HIGH, "high")],
+)
+def test_level_follows_severity(tmp_path, severity, level):
+    plant = Plant()
+    plant.alarm(100, 110, score=severity * LIMIT, a=2)
+    assert plant.events(tmp_path)[0][0].level == level
+
+
+def test_shares_without_any_excess_come_from_the_contributions(tmp_path):
+    plant = Plant()
+    plant.contribution[:] = 0
+    plant.alarm(100, 110, a=0.6, b=0.8)
+    shares = {part.tag: part.share for part in plant.events(tmp_path)[0][0].tags}
+    assert shares == pytest.approx({"a": 0.36, "b": 0.64, "c": 0.0})
+
+
+def test_onset_order_tells_who_moved_first(tmp_path):
+    plant = Plant()
+    plant.alarm(100, 160, a=2.0, b=3.0)
+    plant.contribution[90:100, 0] = 1.5
+    plant.contribution[70, 1] = 9  # one row is no onset, and lies before the margin
+    plant.contribution[95, 1] = 1.2
+
+    (event,), _ = plant.events(tmp_path)
+
+    order = [(part.tag, part.onset_us) for part in event.onset_order]
+    assert order == [("a", (START + 90) * 60_000_000), ("b", (START + 100) * 60_000_000)]
+    assert next(part for part in event.tags if part.tag == "c").onset_us is None
+
+
+@pytest.mark.parametrize(
+    ("last", "after", "is_open"), [(399, 0, True), (395, 4, True), (394, 5, False)]
+)
+def test_event_near_the_end_is_open(tmp_path, last, after, is_open):
+    plant = Plant()
+    plant.alarm(380, last, a=2.0)
+    assert 399 - last == after
+    assert plant.events(tmp_path)[0][0].open is is_open
+
+
+@pytest.mark.parametrize(("min_rows", "found"), [(0, 2), (5, 2), (6, 1), (31, 0)])
+def test_short_events_are_dropped(tmp_path, min_rows, found):
+    plant = Plant()
+    plant.alarm(100, 104, a=2.0)
+    plant.alarm(200, 229, a=2.0)
+
+    events, snippets = plant.events(tmp_path, min_rows=min_rows)
+
+    assert len(events) == len(snippets) == found
+
+
+def stuck(plant):
+    plant.actual[150:250, 0] = plant.actual[150, 0]
+    plant.alarm(155, 249, a=6.0)
+
+
+def spikes(plant):
+    for row in (150, 153, 156, 160):
+        plant.actual[row, 0] += 8
+        plant.alarm(row, row, a=6.0)
+
+
+def drop(plant):
+    plant.actual[150:200, 0] -= 8
+    plant.alarm(150, 199, a=6.0)
+
+
+def stuck_but_all_tags_differ(plant):
+    stuck(plant)
+    plant.alarm(155, 249, a=6.0, b=7.0, c=6.5)
+
+
+def command_held(plant):
+    plant.actual[150:250, 2] = 3.0
+    plant.alarm(150, 249, c=6.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sensor"),
+    [
+        (stuck, "stuck sensor", "a"),
+        (spikes, "spikes", "a"),
+        (drop, "machine", None),
+        (stuck_but_all_tags_differ, "machine", None),
+        (command_held, "machine", None),
+    ],
+)
+def test_picture(tmp_path, fault, kind, sensor):
+    plant = Plant()
+    fault(plant)
+    (event,), _ = plant.events(tmp_path)
+    assert (event.kind, event.sensor) == (kind, sensor)
+
+
+def test_picture_of_a_tag_that_often_stands_still(tmp_path):
+    plant = Plant(hold=60)
+    stuck(plant)
+    assert plant.events(tmp_path)[0][0].kind == "machine"
+
+
+@pytest.mark.parametrize("points", [[], [157], [99, 100, 101, 156, 240], list(range(0, 400, 30))])
+def test_events_and_pictures_know_no_tiles(tmp_path, points):
+    plant = Plant()
+    stuck(plant)
+    plant.alarm(300, 310, b=3.0)
+    whole = plant.events(tmp_path)
+
+    events, snippets = plant.events(tmp_path, points)
+
+    assert events == whole[0]
+    for name, snippet in snippets.items():
+        for field in ("time_us", "actual", "expected", "contribution", "score", "evidence"):
+            np.testing.assert_array_equal(getattr(snippet, field), getattr(whole[1][name], field))
+
+
+def test_snippet_shows_the_rows_around(tmp_path):
+    plant = Plant()
+    plant.alarm(100, 129, a=2.0)
+
+    _, snippets = plant.events(tmp_path)
+
+    (snippet,) = snippets.values()
+    rows = np.arange(100 - MARGIN, 130 + MARGIN)
+    np.testing.assert_array_equal(snippet.time_us, (START + rows) * 60_000_000)
+    np.testing.assert_allclose(snippet.actual, plant.actual[rows], rtol=1e-6)
+    np.testing.assert_allclose(snippet.contribution, plant.contribution[rows], rtol=1e-6)
+
+
+def test_snippet_of_a_long_event_is_thinned_to_its_worst_rows(tmp_path):
+    plant = Plant(T=4 * SNIPPET_ROWS)
+    plant.alarm(100, 4 * SNIPPET_ROWS - 1, a=2.0)
+    plant.contribution[5003, 1] = 50.0
+
+    _, snippets = plant.events(tmp_path)
+
+    (snippet,) = snippets.values()
+    assert SNIPPET_ROWS / 2 < len(snippet.time_us) <= SNIPPET_ROWS
+    assert (np.diff(snippet.time_us) > 0).all()
+    assert snippet.contribution.max() == 50.0
+
+
+def test_event_goes_on_under_its_name(tmp_path):
+    sums = OpenEvent(
+        start=START, end=START + 2, alarm_rows=3, peak=2.0, peak_row=START + 1,
+        excess=np.ones(3), total=np.ones(3), evidence=np.ones(2), id="E20251231T235900",
+    )  # fmt: skip
+    plant = Plant()
+    spool = Spool(tmp_path / "spool", 3, 2, MARGIN)
+    tile = scored_tile(plant.index, plant.score, actual=plant.actual, expected=plant.expected,
+                       contribution=plant.contribution)  # fmt: skip
+    spool.add(tile, plant.index <= START + 2)
+    context = plant.context(START + 399, 0)
+
+    (event,), _ = finish_events([sums], spool.close(), context)
+
+    assert event.id == "E20251231T235900"
+
+
+def test_names_follow_time():
+    assert event_id(0) == "E19700101T000000"
+    assert event_id(START * 60_000_000 + 59_999_999) == "E20260101T000059"

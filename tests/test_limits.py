@@ -1,0 +1,180 @@
+"""Alarm budget to limit: clusters, tails, what the limit keeps on fresh data, what it says."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sensor_ad.config import LimitSettings
+from sensor_ad.limits import (
+    ENOUGH_CLUSTERS,
+    FEW_CLUSTERS,
+    MARGIN,
+    Limit,
+    choose_limit,
+    cluster_peaks,
+    poisson_interval,
+)
+
+MINUTE_S = 60.0
+ROWS_A_DAY = 1440
+BUDGET = LimitSettings(events=2, days=30)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, 3.5, 5.0]), st.integers(1, 6)), max_size=50),
+    st.integers(0, 8),
+    st.sampled_from([-1.0, 0.0, 1.0, 3.0, 9.0]),
+)
+def test_peaks_equal_naive(rows, pause, threshold):
+    score = np.array([value for value, _ in rows])
+    index = np.cumsum([step for _, step in rows]).astype(np.int64)
+    found = cluster_peaks(score, index, pause, threshold).tolist()
+    assert found == naive.cluster_peaks(score.tolist(), index.tolist(), pause, threshold)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [(0, 0, 3.6889), (1, 0.02532, 5.5716), (2, 0.2422, 7.2247), (5, 1.6235, 11.6683),
+     (10, 4.7954, 18.3904), (100, 81.3640, 121.6268)],
+)  # fmt: skip
+def test_poisson_interval_equals_the_table(count, low, high):
+    assert poisson_interval(count) == pytest.approx((low, high), abs=1e-4, rel=1e-4)
+
+
+def smeared(random, days, rows):
+    """Scores with an exponential tail that stay high for some rows, as smoothed scores do."""
+    raw = random.exponential(1 / np.log(10), days * ROWS_A_DAY + rows)
+    return np.lib.stride_tricks.sliding_window_view(raw, rows).max(axis=1)[: days * ROWS_A_DAY]
+
+
+@pytest.mark.parametrize(("rows", "fewest"), [(1, 8), (20, 32), (60, 32)])
+def test_limit_keeps_the_budget_on_fresh_data(rows, fewest):
+    """Sixteen plants of 60 days: 64 false events are allowed, fewer where rows are independent."""
+    random = np.random.default_rng(11)
+    index = np.arange(60 * ROWS_A_DAY)
+    counts = []
+    for _ in range(16):
+        known, fresh = smeared(random, 60, rows), smeared(random, 60, rows)
+        limit = choose_limit(known, index, BUDGET, 30, MINUTE_S, 64)
+        assert limit.method == "generalised Pareto"
+        counts.append(len(cluster_peaks(fresh, index, 30, limit.value)))
+    assert fewest <= sum(counts) <= 128
+
+
+@pytest.mark.parametrize(("rows", "days"), [(5, 3), (20, 3)])
+def test_limit_extrapolates_from_little_data(rows, days):
+    random = np.random.default_rng(5)
+    index = np.arange(days * ROWS_A_DAY)
+    limits = [
+        choose_limit(smeared(random, days, rows), index, BUDGET, 30, MINUTE_S, 64).value
+        for _ in range(16)
+    ]
+    right = np.log10(15 * ROWS_A_DAY)  # a row's score has a tail of 10**-score
+    assert abs(np.mean(limits) - right) < 0.5
+
+
+def test_limit_of_a_large_budget_is_the_threshold():
+    score = np.random.default_rng(0).exponential(size=20 * ROWS_A_DAY)
+    index = np.arange(len(score))
+
+    limit = choose_limit(score, index, LimitSettings(events=1e6, days=1), 5, MINUTE_S, 64)
+
+    assert limit.value == limit.threshold
+    assert limit.false_events == len(limit.peaks)
+
+
+def test_limit_falls_as_the_budget_grows():
+    score = np.random.default_rng(0).exponential(size=20 * ROWS_A_DAY)
+    index = np.arange(len(score))
+    values = [
+        choose_limit(score, index, LimitSettings(events=n, days=30), 30, MINUTE_S, 64).value
+        for n in (0.1, 1, 10, 100)
+    ]
+    assert (np.diff(values) < 0).all()
+
+
+def test_limit_with_some_clusters_is_exponential():
+    score = np.zeros(5000)
+    peaks = np.array([3.0, 4, 5, 3.5, 4.5, 6, 3, 4])
+    score[np.arange(8) * 600 + 50] = peaks
+
+    limit = choose_limit(score, np.arange(5000), BUDGET, 30, MINUTE_S, 64)
+
+    assert FEW_CLUSTERS <= 8 < ENOUGH_CLUSTERS
+    wanted = 2 / 30 * 5000 / ROWS_A_DAY
+    assert limit.method == "exponential"
+    assert sorted(limit.peaks) == sorted(peaks)
+    assert limit.value == pytest.approx(peaks.mean() * np.log(8 / wanted) + limit.threshold
+                                        * (1 - np.log(8 / wanted)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "score",
+    [np.linspace(0, 2, 300), np.full(300, 1.0), np.repeat([0.0, 3.0, 0.0], 100), np.array([0.5])],
+    ids=["rising", "constant", "one cluster", "one row"],
+)
+def test_limit_with_few_clusters_has_a_margin(score):
+    limit = choose_limit(score, np.arange(len(score)), BUDGET, 64, MINUTE_S, 64)
+
+    assert len(limit.peaks) < FEW_CLUSTERS
+    assert limit.value == score.max() + MARGIN
+    assert limit.false_events == 0
+
+
+def test_limit_counts_what_stands_behind_it():
+    index = np.concatenate([np.arange(0, 640), np.arange(6400, 7040)])
+    limit = choose_limit(np.zeros(1280), index, BUDGET, 64, 90.0, 64)
+
+    assert limit.hours == pytest.approx(1280 * 90 / 3600)
+    assert limit.blocks == 20
+    assert (limit.rate, limit.rate_low) == (0, 0)
+    assert limit.rate_high == pytest.approx(3.6889 * 30 * 24 / limit.hours, rel=1e-4)
+
+
+def stated(**changes):
+    """Make a limit to be put into words."""
+    values = {
+        "value": 4.0, "method": "generalised Pareto", "hours": 500.4, "blocks": 90,
+        "peaks": np.ones(40), "threshold": 2.0, "false_events": 1, "rate": 1.44, "rate_low": 0.036,
+        "rate_high": 8.01, "budget_events": 2.0, "budget_days": 30.0,
+    }  # fmt: skip
+    return Limit(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "statement"),
+    [
+        (
+            {},
+            "Budget: at most 2 false events per 30 days of scorable time. The limit was set on 500 "
+            "h of normal data (generalised Pareto).",
+        ),
+        (
+            {"hours": 359.96},
+            "Budget: at most 2 false events per 30 days of scorable time. The budget cannot be "
+            "verified with 360 hours of normal data; the limit was extrapolated from 40 peaks "
+            "(generalised Pareto).",
+        ),
+        (
+            {"method": "highest value with a margin", "peaks": np.ones(3)},
+            "Budget: at most 2 false events per 30 days of scorable time. The budget cannot be "
+            "verified with 500.4 hours of normal data; the limit was extrapolated from 3 peaks "
+            "(highest value with a margin).",
+        ),
+        (
+            {"budget_events": 1.0, "budget_days": 7.5},
+            "Budget: at most 1 false event per 7.5 days of scorable time. The limit was set on 500 "
+            "h of normal data (generalised Pareto).",
+        ),
+    ],
+)
+def test_statement(changes, statement):
+    assert stated(**changes).statement == statement
+
+
+def test_achieved():
+    assert stated().achieved == (
+        "1 in 500.4 h of normal calibration data: 1.44 per 30 days (95 % interval 0.036 to 8.01)."
+    )
