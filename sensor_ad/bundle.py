@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from sensor_ad.prepare import from_json, to_json
 from sensor_ad.records import Floats
 from sensor_ad.scoring import LEVEL_SHIFT, LatentDetectors, Scorer
 from sensor_ad.standstill import StandStill
+from sensor_ad.trees import sound_trees
 
 WEIGHTS = "network.safetensors"
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pyod", "skops", "safetensors")
@@ -245,11 +247,11 @@ def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDe
         prefix = f"detector/{name}/"
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
-    detectors = {}
+    detectors, width = {}, len(arrays["standardiser/mean"])
     for name in config.scoring.detectors:
         detector = make_detector(name, config.scoring, config.seed)
         file = folder / _estimator_file(name)
-        estimator = _load_estimator(file, name) if name in ALLOWED_TYPES else None
+        estimator = _load_estimator(file, name, width) if name in ALLOWED_TYPES else None
         detector.restore(arrays_of(name), estimator)
         detectors[column_name(name)] = detector
     level = None
@@ -260,13 +262,19 @@ def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDe
     return LatentDetectors(standardiser, detectors, level)
 
 
-def _load_estimator(file: Path, name: str) -> Any:
-    """Read a skops file that holds nothing but the types allowed for this detector."""
+def _load_estimator(file: Path, name: str, width: int) -> Any:
+    """Read a skops file that holds nothing but the types allowed for this detector.
+
+    Parameters
+    ----------
+    width
+        2D, features a row that the detector will be given.
+    """
     import skops.io
 
     try:
         found = set(skops.io.get_untrusted_types(file=file))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ModelError(damaged(file.parent, file.name)) from error
     foreign = sorted(found - ALLOWED_TYPES[name])
     if foreign:
@@ -275,31 +283,6 @@ def _load_estimator(file: Path, name: str) -> Any:
             "another model (sensor-ad models list), or train again."
         )
     estimator = skops.io.load(file, trusted=sorted(ALLOWED_TYPES[name] & found))
-    for tree in _trees(estimator):
-        _check_tree(tree, file)
-    return estimator
-
-
-def _trees(estimator: Any) -> list[Any]:
-    forest = getattr(estimator, "detector_", estimator)
-    return [tree.tree_ for tree in getattr(forest, "estimators_", [])]
-
-
-def _check_tree(tree: Any, file: Path) -> None:
-    """Refuse a tree whose indices lead out of its arrays (they are followed without checks)."""
-    state = tree.__getstate__()
-    nodes, count = state["nodes"], state["node_count"]
-    number = np.arange(count)
-    left, right, feature = (nodes[key][:count] for key in ("left_child", "right_child", "feature"))
-    leaf = left == -1
-    inner = ~leaf
-    fine = (
-        len(nodes) >= count >= 1
-        and bool((right[leaf] == -1).all())
-        # Children come after their parent: so every index is in range and no walk can go round.
-        and bool(((left > number) & (left < count))[inner].all())
-        and bool(((right > number) & (right < count))[inner].all())
-        and bool(((feature >= 0) & (feature < tree.n_features))[inner].all())
-    )
-    if not fine:
+    if not sound_trees(estimator, width):
         raise ModelError(damaged(file.parent, file.name))
+    return estimator

@@ -17,7 +17,7 @@ from sensor_ad.errors import ResourceError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there replaces `path` when the block ends well.
+    """Give a temporary path; what is written there replaces `path` when the block ends well.
 
     Raises
     ------

@@ -84,8 +84,8 @@ def check_files(folder: Path, expected: dict[str, str]) -> None:
 def damaged(folder: Path, name: str) -> str:
     """Say that a file is not as it was written."""
     return (
-        f"the model in {folder} is damaged: {name} is not as it was written; restore it from a copy, "
-        "take another model (sensor-ad models list), or train again."
+        f"the model in {folder} is damaged: {name} is not as it was written; restore it from a "
+        "copy, take another model (sensor-ad models list), or train again."
     )
 
 
