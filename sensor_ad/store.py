@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,8 +62,8 @@ class Workspace:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ResourceError(
-                f"the workspace {self.folder} cannot be made ({error.strerror}); choose a folder that "
-                "can be written (key 'workspace')."
+                f"the workspace {self.folder} cannot be made ({error.strerror}); choose a folder "
+                "that can be written (key 'workspace')."
             ) from None
         lock = filelock.FileLock(self.folder / ".lock", timeout=0)
         try:
@@ -125,7 +126,7 @@ class Workspace:
     def load_context(self, model: str) -> Context | None:
         """Rows that the last scoring by this model left; None when there are none that fit."""
         try:
-            with np.load(self._context, allow_pickle=False) as stored:
+            with self._context.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 facts: dict[str, Any] = json.loads(str(stored["facts"]))
                 if facts.get("model") != model:
                     return None
@@ -138,7 +139,7 @@ class Workspace:
                     used=stored["used"],
                     counters=stored["counters"],
                 )
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None  # without it the export is scored by itself, which the report says
 
     def save_context(self, context: Context) -> None:
