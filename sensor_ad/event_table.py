@@ -78,7 +78,7 @@ def events_csv(events: Sequence[Event], period_s: float, zone: tzinfo) -> str:
 
 def _cells(event: Event, period_s: float, zone: tzinfo) -> list[str]:
     """Return the cells of one event in the order of `COLUMNS`."""
-    leading = [f"{part.tag} {part.share:.2f}" for part in event.tags[:LEADING_TAGS]]
+    leading = [f"{part.tag} {part.share:.2f}" for part in event.leading(LEADING_TAGS)]
     return [
         event.id,
         iso(event.start_us, zone),

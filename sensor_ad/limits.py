@@ -20,8 +20,8 @@ ENOUGH_CLUSTERS = 30
 """From so many clusters on, the shape of the tail is fitted too."""
 FEW_CLUSTERS = 5
 """With fewer the tail is not fitted at all."""
-MARGIN = 1.0
-"""Then the limit lies so much (decades of probability) above the highest score seen."""
+LEAST_MARGIN = 1.0
+"""Then the limit lies at least one decade of probability above the highest score seen."""
 HIGHEST_SHAPE = 0.5
 """Of the generalised Pareto distribution; beyond it not even the variance exists."""
 CONFIDENCE = 0.95
@@ -110,7 +110,9 @@ def choose_limit(
     threshold, peaks = _clusters(score, index, pause)
     highest = float(score.max())
     if len(peaks) < FEW_CLUSTERS:
-        value, method = highest + MARGIN, "highest value with a margin"
+        # The score is −log10 of a probability: so many decades make one peak in the data the budget.
+        margin = max(LEAST_MARGIN, -np.log10(wanted))
+        value, method = highest + margin, "highest value with a margin"
     else:
         share = wanted / len(peaks)
         excess = peaks - threshold

@@ -17,6 +17,9 @@ Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 
+LEAST_SHARE = 0.01
+"""A tag with a smaller share of an event is not named among its leading tags."""
+
 EventKind = Literal["machine", "stuck sensor", "spikes", "failed sensor"]
 
 
@@ -83,6 +86,11 @@ class Event:
     """Every tag, largest share first."""
     evidence: dict[str, float]
     """Highest value of each kind of evidence (−log10 of its tail probability) within the event."""
+
+    def leading(self, most: int) -> tuple[TagPart, ...]:
+        """Give the tags with the largest shares, at most so many, those below 1 % left out."""
+        told = [part for part in self.tags[:most] if part.share >= LEAST_SHARE]
+        return tuple(told) or self.tags[:1]
 
     @property
     def onset_order(self) -> tuple[TagPart, ...]:

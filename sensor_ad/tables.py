@@ -32,7 +32,7 @@ def print_events(events: Sequence[Event], zone: ZoneInfo) -> None:
         table.add_column(heading)
     for event in events:
         picture = event.kind if event.sensor is None else f"{event.kind} {event.sensor}"
-        leading = ", ".join(f"{part.tag} {part.share:.0%}" for part in event.tags[:LEADING])
+        leading = ", ".join(f"{part.tag} {part.share:.0%}" for part in event.leading(LEADING))
         end = "still open" if event.open else _time(event.end_us, zone)
         cells = (
             _time(event.start_us, zone),

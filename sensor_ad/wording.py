@@ -46,7 +46,11 @@ EVIDENCE_WORDS = {
         "distance to nearest normal",
         "even the most similar normal state on record is far away",
     ),
-    "smoothed": (
+    "stand_still": (
+        "standing still",
+        "a sensor repeats one value for longer than it ever did while its tag was moving",
+    ),
+    "level_shift": (
         "level shift",
         "readings averaged over a while have moved away from their usual levels and ratios",
     ),

@@ -41,7 +41,7 @@ HOSTILE_TAGS = (
     Tag(LONG_NAME, "°C"),
     Tag(TURNED_NAME, "温度"),
 )
-EVIDENCE = ("reconstruction", "mahalanobis", "isolation_forest", "nearest", "smoothed")
+EVIDENCE = ("reconstruction", "mahalanobis", "isolation_forest", "nearest", "level_shift")
 LEVELS = (24.0, 61.0, 92.0, 6.2, 31.0, 55.0, 1.0)
 SPREADS = (1.2, 2.5, 4.0, 0.25, 1.1, 6.0, 0.01)
 LIMIT = 3.4
