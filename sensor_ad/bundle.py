@@ -71,7 +71,6 @@ ALLOWED_TYPES: dict[str, frozenset[str]] = {
     "pyod:MCD": frozenset({"pyod.models.mcd.MCD"}),
     "pyod:OCSVM": frozenset({"pyod.models.ocsvm.OCSVM"}),
     "pyod:PCA": frozenset({"pyod.models.pca.PCA"}),
-    "pyod:QMCD": frozenset({"pyod.models.qmcd.QMCD"}),
     "pyod:Sampling": frozenset(
         {"pyod.models.sampling.Sampling", "sklearn.metrics._dist_metrics.EuclideanDistance64"}
     ),

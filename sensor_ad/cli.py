@@ -72,7 +72,7 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: sensor-ad inspect export.csv  |  sensor-ad inspect exports/ -c pump.toml --json"
+    epilog="Examples: sensor-ad inspect export.csv  |  sensor-ad inspect exports/ -c pump.toml"
 )
 def inspect(
     exports: Exports, config: OptionalConfig = None, as_json: Json = False, quiet: Quiet = False
@@ -90,9 +90,7 @@ def inspect(
         print_inspection(found, settings.zone)
 
 
-@app.command(
-    epilog="Examples: sensor-ad train pump.toml  |  sensor-ad train pump.toml january.csv february.csv"
-)
+@app.command(epilog="Examples: sensor-ad train pump.toml  |  sensor-ad train pump.toml january.csv")
 def train(
     config: ConfigFile,
     exports: Annotated[
@@ -136,7 +134,7 @@ def train(
 
 
 @app.command(
-    epilog="Examples: sensor-ad score pump.toml march.csv  |  sensor-ad score pump.toml exports/ --json"
+    epilog="Examples: sensor-ad score pump.toml march.csv  |  sensor-ad score pump.toml exports/"
 )
 def score(
     config: ConfigFile,

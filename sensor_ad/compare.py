@@ -1,4 +1,4 @@
-"""Does an export fit a model? Tags, units and times come in; differences go out, refused or told."""
+"""Does an export fit a model? Tags, units and times come in; refused or told differences go out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def compare_tags(names: tuple[str, ...], preparation: Preparation, config: Confi
             (refused if config.compare.unit == "refuse" else told).append(text)
     if refused or len(missing) == len(preparation.tags):
         raise ModelError(
-            f"the model does not fit this export: {'; '.join(refused or told)}. Score an export with "
+            f"the model does not fit this export: {'; '.join(refused or told)}. Score an "
+            f"export with "
             "the model's tags, allow the difference in [compare] of the config, or train anew."
         )
     return Differences(tuple(told))
@@ -104,7 +105,8 @@ def training_grid(time_us: Ints, config: Config) -> Grid:
         found = find_period_us(time_us)
         if found is None:
             raise DataError(
-                f"the export has {len(time_us)} rows, too few to find its sampling period; train on a "
+                f"the export has {len(time_us)} rows, too few to find its sampling period; "
+                f"train on a "
                 "longer export, or set prepare.period_s."
             )
         period_us = found

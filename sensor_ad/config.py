@@ -31,7 +31,7 @@ from sensor_ad.errors import UsageError
 
 PYOD_TESTED = (
     "ABOD", "GMM", "HBOS", "HDBSCAN", "IForest", "INNE", "KDE", "KNN", "KPCA", "LODA", "LOF",
-    "MCD", "OCSVM", "PCA", "QMCD", "Sampling",
+    "MCD", "OCSVM", "PCA", "Sampling",
 )  # fmt: skip
 """PyOD detectors that score row by row and survive skops bit for bit."""
 
@@ -41,6 +41,10 @@ PYOD_REFUSED = {
 }  # fmt: skip
 """PyOD detectors whose score depends on the rows beside it, with the nearest one that is
 supported."""
+
+PYOD_MISLEADING = {"QMCD": "KDE"}
+"""PyOD detectors that take values far outside the training range for the most normal of all, with
+the nearest one that is supported."""
 
 OWN_DETECTORS = ("mahalanobis", "isolation_forest", "nearest")
 
@@ -358,6 +362,11 @@ def _check_detector(name: str) -> None:
         raise ValueError(
             f"'pyod:{word}' scores a row differently with other rows beside it and is not "
             f"supported; the nearest that is: 'pyod:{PYOD_REFUSED[word]}'"
+        )
+    if kind == "pyod" and word in PYOD_MISLEADING:
+        raise ValueError(
+            f"'pyod:{word}' takes values far outside the normal range for the most normal of all and "
+            f"is not supported; the nearest that is: 'pyod:{PYOD_MISLEADING[word]}'"
         )
     known = [*OWN_DETECTORS, *(f"pyod:{tested}" for tested in PYOD_TESTED)]
     folded = {one.lower(): one for one in known}

@@ -1,4 +1,4 @@
-"""The demo: a folder comes in; config and export of the simulated plant go out, made where missing."""
+"""The demo: a folder comes in; config and exports of the simulated plant are in it afterwards."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ LEAST_WEIGHT = 0.05
 
 @dataclass(frozen=True)
 class Dense:
-    """What the pass gives for one tile, halo included, on the device; J = P / align pooled steps."""
+    """What the pass gives for one tile with its halo, on the device; J = P / align pooled steps."""
 
     expected: torch.Tensor
     """(C, P) scaled reconstruction."""
@@ -145,8 +145,7 @@ def _smaller(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def _pool(
     latents: torch.Tensor, mask: torch.Tensor, window: int, step: int, stride: int
 ) -> torch.Tensor:
-    """(N, 2D, J) mean and standard deviation of the latents in the window around each pooled
-    step."""
+    """(N, 2D, J) mean and standard deviation of the latents in the window around each step."""
     weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride)
     size, every = max(window // stride, 1), step // stride
     total = _box(weight, size, every)
@@ -157,7 +156,7 @@ def _pool(
 
 
 def _box(values: torch.Tensor, size: int, step: int) -> torch.Tensor:
-    """Mean over `size` values around each stretch of `step` values; (N, C, T) to (N, C, T / step)."""
+    """(N, C, T / step) means over `size` values around each stretch of `step` values."""
     extra = size - step
     padded = F.pad(values, (extra // 2, extra - extra // 2))
     return F.avg_pool1d(padded, size, stride=step)

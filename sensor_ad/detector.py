@@ -1,4 +1,4 @@
-"""The Python door: frames come in, scores and events go out; the stages beneath are those of the commands."""
+"""The Python door: frames come in, scores and events go out, by the stages of the commands."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ arrays or, for forests and PyOD's detectors, an estimator that a bundle keeps wi
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -196,7 +197,10 @@ class PyOD:
         make = getattr(module, self._name)
         seeded = "random_state" in inspect.signature(make).parameters
         self._model = make(random_state=self._seed) if seeded else make()
-        self._model.fit(features)
+        with warnings.catch_warnings():
+            # What its authors must mend for later versions of scikit-learn is no user's concern.
+            warnings.simplefilter("ignore", FutureWarning)
+            self._model.fit(features)
         self._width = features.shape[1]
 
     def score(self, features: Floats) -> Floats:

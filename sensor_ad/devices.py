@@ -1,4 +1,4 @@
-"""`device = auto|cpu|cuda|cuda:1`: a word comes in, a torch device and what to say about it go out."""
+"""`device = auto|cpu|cuda|cuda:1`: a word comes in, a torch device goes out."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def choose_device(word: str, threads: int) -> tuple[torch.device, tuple[str, ...
     if word == "auto":
         return torch.device("cpu"), ()
     raise ResourceError(
-        f"device = {word!r} was asked for, but torch {torch.__version__} finds no CUDA device here; "
+        f"device = {word!r} was asked for, but torch {torch.__version__} finds no CUDA device "
+        f"here; "
         'install the driver and a CUDA build of torch, or set device = "cpu".'
     )

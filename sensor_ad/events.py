@@ -238,7 +238,7 @@ def _picture(
 
 
 def _prominence(values: Floats) -> Floats:
-    """(T,) how far each row stands out from both its neighbours on the same side; 0 if it does not."""
+    """(T,) how far each row stands out from both its neighbours, on the same side of both."""
     rise = np.diff(values, prepend=np.nan, append=np.nan)
     before, after = rise[:-1], -rise[1:]
     smaller = np.minimum(np.abs(before), np.abs(after))

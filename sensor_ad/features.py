@@ -1,4 +1,4 @@
-"""Hooks: a network and names of its layers come in, what those layers put out in a forward pass goes out.
+"""Hooks: a network and names of its layers come in, what those layers put out goes out.
 
 Written for any `torch.nn.Module`. The hooks exist within one with-block; whatever happens there,
 none is left behind, and the network is in the mode (training or evaluation) in which it was found.

@@ -309,9 +309,7 @@ class _Job:
         labels: Ints,
         checked: Bools,
     ) -> _Pooled:
-        """Run the pass over the fitting rows; keep pooled steps, and residuals of the rows
-        checked.
-        """
+        """Run the pass; keep pooled steps, and residuals of the rows checked."""
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
         latents, level, weight, residuals, start = [], [], [], [], 0

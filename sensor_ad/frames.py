@@ -63,7 +63,8 @@ class FrameExport:
             row = int(again[np.flatnonzero(~same.all(axis=1))[0]])
             stamp = pd.Timestamp(int(self._time_us[row]), unit="us", tz="UTC")
             raise DataError(
-                f"the frame has two rows with different values at {stamp}, one row for each time was "
+                f"the frame has two rows with different values at {stamp}, one row for each "
+                f"time was "
                 "expected; drop one, or set data.duplicates to 'last' or 'mean'."
             )
         frame = pd.DataFrame(self._values).groupby(self._time_us, sort=True)
@@ -102,7 +103,8 @@ def _utc_us(time: pd.Series | pd.DatetimeIndex, config: Config) -> np.ndarray:
     index = pd.DatetimeIndex(time)
     if index.hasnans:
         raise DataError(
-            f"the frame has {int(np.asarray(index.isna()).sum())} rows without a time, none were expected; drop "
+            f"the frame has {int(np.asarray(index.isna()).sum())} rows without a time, none "
+            f"were expected; drop "
             "those rows."
         )
     if index.tz is None:

@@ -1,4 +1,4 @@
-"""Readings to tiles: times come in, rows on a regular grid go out, laid side by side for the one pass.
+"""Readings to tiles: times come in, rows on a regular grid go out, laid side by side.
 
 The grid is absolute: a reading's row number is ``round((time - phase) / period)`` since 1970,
 whatever file or chunk it came in. Rows are then *placed* on a packed axis on which a gap takes only
@@ -18,9 +18,9 @@ from sensor_ad.errors import DataError
 from sensor_ad.records import Bools, Floats, Ints
 
 NICE_PERIODS_S = (
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30,
-    60, 120, 180, 240, 300, 360, 600, 720, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800,
-    43200, 86400,
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 3, 4, 5, 6, 10, 12, 15, 20,
+    30, 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200, 1800, 3600, 7200, 10800, 14400,
+    21600, 28800, 43200, 86400,
 )  # fmt: skip
 """Periods that instruments are set to; a period found within half a percent of one of them is taken
 as it."""
@@ -107,7 +107,8 @@ def find_period_us(time_us: Ints) -> int | None:
     if near.mean() < REGULAR_SHARE and (near | multiple).mean() < 1 - REGULAR_SHARE / 2:
         low, high = np.percentile(steps, [10, 90]) / 1e6
         raise DataError(
-            f"the times of the export are irregular (most steps lie between {low:g} s and {high:g} s), "
+            f"the times of the export are irregular (most steps lie between {low:g} s and "
+            f"{high:g} s), "
             "a steady sampling period was expected; set prepare.period_s to the period wanted."
         )
     period = float(np.mean(steps[near])) if near.any() else typical

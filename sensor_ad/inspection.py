@@ -126,7 +126,7 @@ class _Gaps:
         return find_period_us(np.concatenate(self._probe))
 
     def longest(self, period_us: int | None) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Number of gaps, and from and to of the longest ones."""
+        """Give the number of gaps, and from and to of the longest ones."""
         if period_us is None:
             return 0, ()
         least = GAP_STEPS * period_us

@@ -1,4 +1,4 @@
-"""Alarm budget to limit: scores of normal rows come in, the score above which an alarm is raised goes out.
+"""Alarm budget to limit: scores of normal rows come in, the score that raises an alarm goes out.
 
 Neighbouring rows are not independent, so the tail is fitted to the peaks of clusters, made by the
 same rule that merges alarms into events.
@@ -66,7 +66,8 @@ class Limit:
         if enough and self.method != "highest value with a margin":
             return text + f"The limit was set on {self.hours:.0f} h of normal data ({self.method})."
         return text + (
-            f"The budget cannot be verified with {self.hours:.4g} hours of normal data; the limit was "
+            f"The budget cannot be verified with {self.hours:.4g} hours of normal data; the "
+            f"limit was "
             f"extrapolated from {len(self.peaks)} peaks ({self.method})."
         )
 
@@ -74,8 +75,10 @@ class Limit:
     def achieved(self) -> str:
         """Say how often the limit was exceeded on normal data."""
         return (
-            f"{self.false_events} in {self.hours:.4g} h of normal calibration data: {self.rate:.3g} per "
-            f"{self.budget_days:g} days (95 % interval {self.rate_low:.3g} to {self.rate_high:.3g})."
+            f"{self.false_events} in {self.hours:.4g} h of normal calibration data: "
+            f"{self.rate:.3g} per "
+            f"{self.budget_days:g} days (95 % interval {self.rate_low:.3g} to "
+            f"{self.rate_high:.3g})."
         )
 
 
@@ -110,7 +113,7 @@ def choose_limit(
     threshold, peaks = _clusters(score, index, pause)
     highest = float(score.max())
     if len(peaks) < FEW_CLUSTERS:
-        # The score is −log10 of a probability: so many decades make one peak in the data the budget.
+        # The score is −log10 of a probability: so many decades rarer than once in this data.
         margin = max(LEAST_MARGIN, -np.log10(wanted))
         value, method = highest + margin, "highest value with a margin"
     else:

@@ -106,7 +106,7 @@ def score(
     model: str | None = None,
     use_context: bool = True,
 ) -> ScoreResult:
-    """Score exports with the model in service and write the report; writes below ``reports/<asset>/``.
+    """Score exports with the model in service; writes a run folder below ``reports/<asset>/``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read ahead: an iterator goes in, the same items come out while a thread already makes the next ones."""
+"""Read ahead: an iterator goes in, its items come out while a thread makes the next ones."""
 
 from __future__ import annotations
 

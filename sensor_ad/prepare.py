@@ -26,8 +26,8 @@ TRAIN, VALIDATE, CALIBRATE, UNUSED = 0, 1, 2, -1
 """Parts of the fitting rows, as labels on each row."""
 
 STEPPED_FLOOR = 1 / 4
-"""Least spread of stepped tags, as a share of their training range: a rare valve command divided by its
-tiny spread would drown everything else."""
+"""Least spread of stepped tags, as a share of their training range: a rare valve command divided
+by its tiny spread would drown everything else."""
 HARDLY_MOVES = 1 / 16
 """A continuous tag whose robust spread is below this share of its range is scaled like a stepped
 one."""
@@ -112,7 +112,7 @@ class History:
 
 @dataclass
 class RowMaker:
-    """Readings of one export to grid rows, chunk after chunk; counts what is wrong with each tag."""
+    """Readings of one export to grid rows; counts what is wrong with each tag meanwhile."""
 
     tags: tuple[Tag, ...]
     counters: Bools

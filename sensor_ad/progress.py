@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a line every ten seconds in a log; always on stderr."""
+"""How far a command is: a bar on a terminal, a line every ten seconds in a log, on stderr."""
 
 from __future__ import annotations
 

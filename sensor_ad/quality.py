@@ -1,4 +1,4 @@
-"""What is wrong with each tag: columns of readings come in chunk by chunk, one finding per tag goes out."""
+"""What is wrong with each tag: readings come in chunk by chunk, one finding per tag goes out."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def training_exports(config: Config, exports: Sequence[Path]) -> list[Path]:
     paths = list(exports) or [config.path(text) for text in config.data.train]
     if not paths:
         raise UsageError(
-            "no export to train on was given, at least one was expected; name it behind the config, "
+            "no export to train on was given, at least one was expected; name it behind the "
+            "config, "
             "or set data.train in the config."
         )
     return paths
@@ -94,7 +95,8 @@ def read_history(
     tags = model_tags(names, config)
     if not chunks or not tags:
         raise DataError(
-            "the export has no row with a tag to train on, at least one tag was expected; check the "
+            "the export has no row with a tag to train on, at least one tag was expected; "
+            "check the "
             "export (sensor-ad inspect) and the roles in [tags]."
         )
     columns = [names.index(tag.name) for tag in tags]
@@ -105,7 +107,8 @@ def read_history(
     notes = tuple(f"the tag {name!r} has no value at all and was left out" for name in empty)
     if len(empty) == len(tags):
         raise DataError(
-            f"none of the {len(tags)} tags has a single number, at least one with values was expected; "
+            f"none of the {len(tags)} tags has a single number, at least one with values was "
+            f"expected; "
             "check the export (sensor-ad inspect) and its decimal sign."
         )
     pairs = [(t, k) for t, k in zip(tags, found, strict=True) if k != "empty"]
@@ -123,7 +126,8 @@ def read_history(
     )
     if not rows.used.any():
         raise DataError(
-            "no row is left to train on after use_when and exclude, some hundred were expected; check "
+            "no row is left to train on after use_when and exclude, some hundred were "
+            "expected; check "
             "both in the config."
         )
     holds = maker.quality.longest_hold

@@ -25,7 +25,7 @@ EventKind = Literal["machine", "stuck sensor", "spikes", "failed sensor"]
 
 @dataclass(frozen=True)
 class Readings:
-    """Tag values in plant units at the times that an export gives; one chunk of it, sorted by time."""
+    """Tag values in plant units at the times of an export; one chunk of it, sorted by time."""
 
     time_us: Ints
     """(T,) int64, UTC microseconds, not decreasing from row to row and from chunk to chunk."""

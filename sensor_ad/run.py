@@ -1,4 +1,4 @@
-"""One scoring: a model and an export come in; a filled run folder, its report and its record go out."""
+"""One scoring: a model and an export come in; a run folder, its report and its record go out."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class ScoringRun:
         # Scored again: rows that lacked what came after them when they were scored first.
         again = int((prefix.index >= report_from).sum())
         self.context_sentence = (
-            f"The export follows the one scored before: its last {len(prefix.index)} rows came first, "
+            f"The export follows the one scored before: its last {len(prefix.index)} rows came "
+            f"first, "
             f"and the last {again} of them were scored again with what came after them."
         )
         return itertools.chain([prefix], rows), report_from

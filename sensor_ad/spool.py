@@ -1,4 +1,4 @@
-"""Rows around alarms, kept on disk while a run passes by: scored tiles come in, slices of rows go out."""
+"""Rows around alarms, kept on disk: scored tiles come in, slices of rows go out."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def _iso(us: int) -> str:
 
 
 def _console() -> Console:
-    """A console for stdout; wide enough for tables when it is no terminal."""
+    """Make a console for stdout, wide enough for tables when it is no terminal."""
     import sys
 
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)

@@ -1,4 +1,4 @@
-"""A whole run in bounded memory: scored tiles come in, a timeline and an account of coverage go out."""
+"""A whole run in bounded memory: scored tiles come in, a timeline and its coverage go out."""
 
 from __future__ import annotations
 

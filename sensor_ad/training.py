@@ -306,8 +306,10 @@ def _after_epoch(
 def _after_nan(state: Progress) -> Progress:
     if state.retries >= NAN_RETRIES:
         raise ModelError(
-            f"the training loss was not a number in epoch {state.epoch + 1}, although the learning rate "
-            f"was halved {NAN_RETRIES} times; look for extreme values (sensor-ad inspect), or set a "
+            f"the training loss was not a number in epoch {state.epoch + 1}, although the "
+            f"learning rate "
+            f"was halved {NAN_RETRIES} times; look for extreme values (sensor-ad inspect), or "
+            f"set a "
             "lower training.learning_rate."
         )
     values = {**asdict(state), "history": state.history}
@@ -370,7 +372,8 @@ def _load(
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"the checkpoint in {folder} is damaged ({type(error).__name__}); remove that folder and "
+            f"the checkpoint in {folder} is damaged ({type(error).__name__}); remove that "
+            f"folder and "
             "train again."
         ) from error
     return state, best
