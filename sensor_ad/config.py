@@ -365,8 +365,8 @@ def _check_detector(name: str) -> None:
         )
     if kind == "pyod" and word in PYOD_MISLEADING:
         raise ValueError(
-            f"'pyod:{word}' takes values far outside the normal range for the most normal of all and "
-            f"is not supported; the nearest that is: 'pyod:{PYOD_MISLEADING[word]}'"
+            f"'pyod:{word}' takes values far outside the normal range for the most normal of "
+            f"all and is not supported; the nearest that is: 'pyod:{PYOD_MISLEADING[word]}'"
         )
     known = [*OWN_DETECTORS, *(f"pyod:{tested}" for tested in PYOD_TESTED)]
     folded = {one.lower(): one for one in known}

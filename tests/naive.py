@@ -103,3 +103,14 @@ def near_alarms(index, alarm, margin):
 def gaps(index, max_hole):
     """Find (first missing row, next row) wherever more than `max_hole` rows are missing."""
     return [(a + 1, b) for a, b in itertools.pairwise(index) if b - a - 1 > max_hole]
+
+
+def mahalanobis(row, mean, covariance):
+    """Squared Mahalanobis distance of one row."""
+    difference = np.asarray(row) - mean
+    return float(difference @ np.linalg.solve(covariance, difference))
+
+
+def nearest(row, bank, k):
+    """Mean Euclidean distance of one row to its `k` nearest in the bank."""
+    return sum(sorted(math.dist(row, other) for other in bank)[:k]) / k

@@ -7,6 +7,7 @@ import pytest
 
 from sensor_ad.config import (
     OWN_DETECTORS,
+    PYOD_MISLEADING,
     PYOD_REFUSED,
     PYOD_TESTED,
     Config,
@@ -169,6 +170,16 @@ def test_detector_that_looks_at_neighbours_refused(word, nearest):
     assert refusal({"scoring": {"detectors": [f"pyod:{word}"]}}) == (
         f"the config: 'scoring.detectors': 'pyod:{word}' scores a row differently with other rows "
         f"beside it and is not supported; the nearest that is: 'pyod:{nearest}'{END}"
+    )
+
+
+@pytest.mark.parametrize(("word", "nearest"), PYOD_MISLEADING.items())
+def test_detector_that_calls_the_farthest_normal_refused(word, nearest):
+    assert nearest in PYOD_TESTED
+    assert refusal({"scoring": {"detectors": [f"pyod:{word}"]}}) == (
+        f"the config: 'scoring.detectors': 'pyod:{word}' takes values far outside the normal range "
+        f"for the most normal of all and is not supported; the nearest that is: 'pyod:{nearest}'"
+        f"{END}"
     )
 
 

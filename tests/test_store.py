@@ -26,7 +26,8 @@ def workspace(tmp_path):
 def context_of(model, **changes):
     values = {
         "model": model, "phase_us": 7, "index": np.arange(3),
-        "values": np.array([[1.0], [np.nan], [3]]), "used": np.array([True, False, True]), "counters": np.array([9.5]),
+        "values": np.array([[1.0], [np.nan], [3]]), "used": np.array([True, False, True]),
+        "counters": np.array([9.5]),
         "open_event": {"id": "E1", "start": 1, "end": 2},
     }  # fmt: skip
     return Context(**{**values, **changes})
