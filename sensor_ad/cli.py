@@ -113,8 +113,12 @@ def train(
         return
     from sensor_ad.pipeline import train as run_train
 
-    with Progress(quiet) as progress:
-        trained = run_train(settings, exports or [], progress.tell)
+    try:
+        with Progress(quiet) as progress:
+            trained = run_train(settings, exports or [], progress.tell)
+    except KeyboardInterrupt:
+        messages(["interrupted; finished epochs are saved, the same command goes on."], quiet)
+        raise
     messages(trained.notes, quiet)
     limit = trained.fitted.limit
     result = {

@@ -134,14 +134,14 @@ def read_history(
     return History(rows, tags, kinds, holds, grid), maker, notes
 
 
-def announced(export: AnyExport, announce: Announce) -> Iterator[Readings]:
+def announced(export: AnyExport, announce: Announce, what: str = "reading") -> Iterator[Readings]:
     """Yield an export's chunks and tell how far they are."""
     done = 0
 
     def tell(more: int) -> None:
         nonlocal done
         done += more
-        announce("reading", done, export.total_bytes)
+        announce(what, done, export.total_bytes)
 
     yield from export.chunks(tell)
 

@@ -51,7 +51,7 @@ class ScoringRun:
     def run(self, folder: Path, announce: Announce) -> RunResult:
         """Score the export; writes Parquet files into `folder`."""
         config, fitted = self._config, self._fitted
-        times, chunks = probed(announced(self._export, announce))
+        times, chunks = probed(announced(self._export, announce, "reading and scoring"))
         scorer = fitted.scorer
         phase = None if self._before is None else self._before.phase_us
         self._grid, other = compare_period(times, scorer.preparation, config, phase)
