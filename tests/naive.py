@@ -114,3 +114,49 @@ def mahalanobis(row, mean, covariance):
 def nearest(row, bank, k):
     """Mean Euclidean distance of one row to its `k` nearest in the bank."""
     return sum(sorted(math.dist(row, other) for other in bank)[:k]) / k
+
+
+def weighted_mean(values, weights, size, least):
+    """Mean of some values by their weights, 0 where these are next to nothing of `size`."""
+    share = sum(weights) / size
+    if share < least:
+        return 0.0
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+
+
+def window_rows(step_number, step, size, length):
+    """Rows of the window of `size` rows around one step, without those beyond the ends."""
+    start = step_number * step - (size - step) // 2
+    return [row for row in range(start, start + size) if 0 <= row < length]
+
+
+def between_steps(steps, step, row):
+    """Interpolate linearly between the middles of the steps; the ends go on level."""
+    at = (row + 0.5) / step - 0.5
+    at = min(max(at, 0.0), len(steps) - 1.0)
+    low = math.floor(at)
+    high = min(low + 1, len(steps) - 1)
+    return steps[low] * (1 - (at - low)) + steps[high] * (at - low)
+
+
+def spike(residual, seen, row):
+    """How far one row stands out from both its neighbours, on the same side."""
+    if not 0 < row < len(residual) - 1 or not (seen[row - 1] and seen[row] and seen[row + 1]):
+        return 0.0
+    up, down = residual[row] - residual[row - 1], residual[row] - residual[row + 1]
+    return min(abs(up), abs(down)) if up * down > 0 else 0.0
+
+
+def lasting(residual, seen, half, middle, least):
+    """Tell what the `half` rows before and after a row have in common."""
+    means, shares = [], []
+    for rows in (range(middle - half, middle), range(middle, middle + half)):
+        known = [row for row in rows if 0 <= row < len(residual) and seen[row]]
+        shares.append(len(known) / half)
+        means.append(sum(residual[row] for row in known) / len(known) if known else 0.0)
+    if min(shares) >= least:
+        return min(map(abs, means)) if means[0] * means[1] > 0 else 0.0
+    one = 0 if shares[0] >= least else 1
+    if shares[one] < least:
+        return 0.0
+    return abs(means[one]) * shares[one] / math.sqrt(2 * shares[one])
