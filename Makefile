@@ -2,19 +2,21 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint data clean
 
+# torch comes first and by its exact version, so that a build chosen before (CPU or CUDA) is kept.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	# torch comes first and by its exact version: asked for otherwise, several GB of CUDA may be fetched.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	touch $@
+	@echo "Installing into $(VENV); this takes some minutes, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@$(PIP) $$(grep '^torch==' constraints.txt)
+	@$(PIP) -c constraints.txt -e .
+	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	touch $@
+	@$(PIP) -c constraints.txt -e '.[test]'
+	@touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/sensor-ad demo .
@@ -31,4 +33,4 @@ data: $(VENV)/.installed
 	$(BIN)/python -m sensor_ad.simulate data
 
 clean:
-	rm -rf $(VENV) workspace build dist
+	rm -rf $(VENV) build dist
