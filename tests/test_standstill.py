@@ -1,0 +1,70 @@
+"""Sensors that stand still: what is usual per tag, and what is longer than that."""
+
+import numpy as np
+import pytest
+
+from sensor_ad.standstill import LEAST_HOLD, MOST_RESTING, StandStill, fit_stand_still
+
+NAN = float("nan")
+WINDOW = 16
+MOVING = np.arange(400) % 97 / 10.0
+
+
+def fitted(*columns, kinds=None):
+    kinds = kinds or ("continuous",) * len(columns)
+    return fit_stand_still(np.stack(columns, axis=1), kinds, WINDOW)
+
+
+def held(start, rows, column=MOVING):
+    """Hold a column's value at `start` for some rows."""
+    result = column.copy()
+    result[start : start + rows] = result[start]
+    return result
+
+
+def test_usual_is_the_longest_hold_of_a_moving_tag():
+    learnt = fitted(MOVING, held(50, 7), np.repeat(MOVING[:80], 5))
+    assert learnt.usual.tolist() == [LEAST_HOLD, 7, 5]
+    assert np.isnan(learnt.resting).all()
+    assert learnt.judges
+
+
+def test_rest_is_no_usual_hold():
+    resting = MOVING.copy()
+    resting[100:180] = 0.05
+    learnt = fitted(resting)
+    assert learnt.usual.tolist() == [LEAST_HOLD]
+    assert learnt.resting[0, 0] == 0.05
+    assert learnt.ratio(np.full((40, 1), 0.05)).max() == 0
+    assert learnt.ratio(np.full((40, 1), 0.06)).max() > 1
+
+
+@pytest.mark.parametrize("kind", ["few-state", "constant", "counter"])
+def test_only_continuous_tags_are_judged(kind):
+    learnt = fitted(MOVING, kinds=(kind,))
+    assert not learnt.judges
+    assert learnt.ratio(np.full((40, 1), 3.0)).max() == 0
+
+
+def test_tag_that_rests_anywhere_is_not_judged():
+    column = np.repeat(np.arange(MOST_RESTING + 1.0), 20)
+    assert not fitted(column).judges
+
+
+def test_ratio_counts_up_and_starts_anew():
+    learnt = StandStill(np.array([2.0]), np.full((1, 1), NAN), cap=4)
+    column = np.array([1, 1, 1, 1, 1, 1, 2, 2, NAN, 2, 2.0])[:, None]
+    ratio = learnt.ratio(column)[:, 0].tolist()
+    assert ratio == [0.5, 1, 1.5, 2, 2, 2, 0.5, 1, 0, 0.5, 1]
+
+
+def test_missing_values_never_stand_still():
+    learnt = fitted(np.where(np.arange(400) % 3 == 0, MOVING, NAN))
+    assert learnt.usual.tolist() == [LEAST_HOLD]
+    assert learnt.ratio(np.full((40, 1), NAN)).max() == 0
+
+
+def test_training_rows_stay_below_the_edge():
+    columns = np.stack([held(50, 7), MOVING], axis=1)
+    learnt = fit_stand_still(columns, ("continuous",) * 2, WINDOW)
+    assert learnt.ratio(columns).max() <= 1
