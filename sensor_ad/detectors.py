@@ -26,7 +26,7 @@ CANDIDATES = 4
 """The bank is chosen among so many times its size, spread evenly over time."""
 NEIGHBOURS = 3
 """`nearest` takes the mean distance to so many latents of the bank."""
-BLOCK = 8192
+BLOCK = 4096
 """Rows scored at a time, so that memory stays bounded."""
 
 
@@ -124,14 +124,14 @@ class Nearest:
         """Give (N,) distances in the features' unit."""
         features = _checked(features, self._bank.shape[1])
         k = min(NEIGHBOURS, len(self._bank))
-        bank = self._bank.astype(np.float32)
+        bank = self._bank.astype(np.float64)  # in float32 the differences of squares lose digits
         norms = (bank * bank).sum(axis=1)
         parts = [np.empty(0)]
         for start in range(0, len(features), BLOCK):
-            block = features[start : start + BLOCK].astype(np.float32)
+            block = features[start : start + BLOCK].astype(np.float64)
             square = norms - 2 * (block @ bank.T) + (block * block).sum(axis=1)[:, None]
             near = np.partition(square, k - 1, axis=1)[:, :k]
-            parts.append(np.sqrt(np.maximum(near, 0.0)).mean(axis=1).astype(np.float64))
+            parts.append(np.sqrt(np.maximum(near, 0.0)).mean(axis=1))
         return np.concatenate(parts)
 
     def state(self) -> tuple[dict[str, Floats], Any]:

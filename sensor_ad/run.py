@@ -74,8 +74,7 @@ class ScoringRun:
         except BaseException:
             out.close()
             raise
-        open_before = None if self._before is None else self._before.open_event
-        result = out.finish(open_before)
+        result = out.finish([] if self._before is None else self._before.recent_events)
         account = self._export.account()
         self.notes = (*account.notes, *self._differences.sentences)
         return result
@@ -123,7 +122,7 @@ class ScoringRun:
             values=values,
             used=used,
             counters=counters,
-            open_event=result.open_event,
+            recent_events=result.recent_events,
         )
 
     def report(self, run: str, result: RunResult, seconds: dict[str, float]) -> RunReport:

@@ -5,8 +5,10 @@ Rows are written as they come, so a run of any length needs the same memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -35,8 +37,8 @@ class RunResult:
     coverage: Coverage
     event_latents: dict[str, Floats]
     """Event id -> (K, 2) in the plane of the latent map."""
-    open_event: dict[str, object] | None
-    """What the next scoring must know of an event that had not ended."""
+    recent_events: list[dict[str, Any]]
+    """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
 
 
 class RunFolder:
@@ -95,13 +97,13 @@ class RunFolder:
         columns = [time, *[pa.array(column) for column in parts]]
         self._contributions.write_batch(pa.record_batch(columns, schema=self._contribution_schema))
 
-    def finish(self, before: dict[str, object] | None) -> RunResult:
+    def finish(self, before: Sequence[dict[str, Any]]) -> RunResult:
         """Close the files and make events.
 
         Parameters
         ----------
         before
-            The event that the export before left open, as `RunResult.open_event` gave it.
+            The last events of the export before, as `RunResult.recent_events` gave them.
         """
         self._scores.close()
         self._contributions.close()
@@ -133,7 +135,7 @@ class RunFolder:
             timeline=self._timeline.timeline(len(preparation.tags)),
             coverage=self.coverage,
             event_latents=self._latents_of(events),
-            open_event=_left_open(sums, last, self._pause, self._grid),
+            recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
         )
 
     def close(self) -> None:
@@ -155,24 +157,28 @@ class RunFolder:
         }
 
 
-def _go_on(sums: list[OpenEvent], before: dict[str, object] | None, pause: int) -> None:
-    """Let the first event go on from the one that was open at the end of the export before."""
-    if not sums or before is None:
-        return
-    first, end = sums[0], int(str(before["end"]))
-    if first.start - end <= pause:
-        first.id = str(before["id"])
-        first.start = min(first.start, int(str(before["start"])))
+def _go_on(sums: list[OpenEvent], before: Sequence[dict[str, Any]], pause: int) -> None:
+    """Give events that the export before showed already their names and their starts."""
+    known = list(before)
+    for one in sums:
+        for event in known:
+            if event["start"] - pause <= one.end and one.start <= event["end"] + pause:
+                one.id, one.start = event["id"], min(one.start, event["start"])
+                known.remove(event)
+                break
 
 
-def _left_open(
-    sums: list[OpenEvent], last: int, pause: int, grid: Grid
-) -> dict[str, object] | None:
-    if not sums or last - sums[-1].end > pause:
-        return None
-    one = sums[-1]
-    name = one.id or event_id(int(grid.time_us(np.array(one.start))))
-    return {"id": name, "start": one.start, "end": one.end}
+def _recent(sums: list[OpenEvent], since: int, grid: Grid) -> list[dict[str, Any]]:
+    """Events with an alarm at or after a grid row."""
+    return [
+        {
+            "id": one.id or event_id(int(grid.time_us(np.array(one.start)))),
+            "start": one.start,
+            "end": one.end,
+        }
+        for one in sums
+        if one.end >= since
+    ]
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -133,7 +133,7 @@ class Workspace:
                 return Context(
                     model=model,
                     phase_us=int(facts["phase_us"]),
-                    open_event=facts["open_event"],
+                    recent_events=facts["recent_events"],
                     index=stored["index"],
                     values=stored["values"],
                     used=stored["used"],
@@ -147,7 +147,7 @@ class Workspace:
         facts = {
             "model": context.model,
             "phase_us": context.phase_us,
-            "open_event": context.open_event,
+            "recent_events": context.recent_events,
         }
         with replacing(self._context) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -174,8 +174,8 @@ class Context:
     """(T,)"""
     counters: Floats
     """(K,) readings of the counters in the last row."""
-    open_event: dict[str, Any] | None
-    """Id and first and last alarm row of an event that had not ended."""
+    recent_events: list[dict[str, Any]]
+    """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
 
 
 def new_model_id(fingerprint: str) -> str:

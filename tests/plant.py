@@ -59,6 +59,11 @@ def plant(first: int, last: int, faults: Sequence[tuple[int, int]] = (), seed: i
     return frame.round(3)
 
 
+def time_of(row: int) -> pd.Timestamp:
+    """Return the time of a row, in UTC."""
+    return (BEGIN + pd.Timedelta(minutes=row)).tz_localize("UTC")
+
+
 def write_csv(frame: Any, path: Path, **options: Any) -> Path:
     """Write a frame as plants do."""
     frame.to_csv(path, date_format="%Y-%m-%d %H:%M:%S", **options)
@@ -192,13 +197,16 @@ def score_export(
 
 
 def farthest(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    """Return the largest difference of scores and evidence of the same rows."""
+    """Return the largest difference of scores and evidence, relative to values above 1."""
     pd.testing.assert_index_equal(one.index, other.index)
     assert list(one.columns) == list(other.columns)
     assert (one["scorable"] == other["scorable"]).all()
     assert one["scorable"].any()
     numbers = one.columns.difference(["alarm", "scorable"])
-    difference = (one[numbers] - other[numbers])[one["scorable"]].abs().to_numpy()
+    this, that = (
+        frame.loc[one["scorable"], numbers].to_numpy(np.float64) for frame in (one, other)
+    )
+    difference = np.abs(this - that) / np.maximum(1.0, np.abs(that))
     assert np.isfinite(difference).all()
     return float(difference.max())
 

@@ -28,7 +28,7 @@ def context_of(model, **changes):
         "model": model, "phase_us": 7, "index": np.arange(3),
         "values": np.array([[1.0], [np.nan], [3]]), "used": np.array([True, False, True]),
         "counters": np.array([9.5]),
-        "open_event": {"id": "E1", "start": 1, "end": 2},
+        "recent_events": [{"id": "E1", "start": 1, "end": 2}],
     }  # fmt: skip
     return Context(**{**values, **changes})
 
@@ -97,13 +97,17 @@ def test_context_comes_back(workspace):
     assert again is not None
     for name in ("index", "values", "used", "counters"):
         np.testing.assert_array_equal(getattr(again, name), getattr(context, name))
-    assert (again.model, again.phase_us, again.open_event) == (IDS[0], 7, context.open_event)
+    assert (again.model, again.phase_us, again.recent_events) == (
+        IDS[0],
+        7,
+        context.recent_events,
+    )
 
 
 def test_context_of_another_model_is_none(workspace):
-    workspace.save_context(context_of(IDS[0], open_event=None))
+    workspace.save_context(context_of(IDS[0], recent_events=[]))
     assert workspace.load_context(IDS[1]) is None
-    assert workspace.load_context(IDS[0]).open_event is None
+    assert workspace.load_context(IDS[0]).recent_events == []
 
 
 def test_no_context_is_none(workspace):
