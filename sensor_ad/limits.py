@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from sensor_ad.config import LimitSettings
 from sensor_ad.records import Floats, Ints
@@ -175,6 +174,8 @@ def cluster_peaks(score: Floats, index: Ints, pause: int, threshold: float) -> F
 
 def _pareto_quantile(excess: Floats, share: float) -> float:
     """Excess that this share of peaks passes, by a generalised Pareto with its shape held ≥ 0."""
+    from scipy import stats  # dear to import, and scoring needs none of it
+
     shape, _, scale = stats.genpareto.fit(excess, floc=0.0)
     if not 0.0 < shape < HIGHEST_SHAPE:
         shape = min(max(shape, 0.0), HIGHEST_SHAPE)
@@ -186,6 +187,8 @@ def _pareto_quantile(excess: Floats, share: float) -> float:
 
 def poisson_interval(count: int) -> tuple[float, float]:
     """Exact 95 % interval of a Poisson mean after `count` events (Garwood, Biometrika 28, 1936)."""
+    from scipy import stats
+
     tail = (1 - CONFIDENCE) / 2
     low = 0.0 if count == 0 else float(stats.chi2.ppf(tail, 2 * count)) / 2
     return low, float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
