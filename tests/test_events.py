@@ -18,6 +18,7 @@ from sensor_ad.events import (
     finish_events,
 )
 from sensor_ad.grid import Grid
+from sensor_ad.run_folder import _go_on, _recent
 from sensor_ad.spool import Spool
 
 LIMIT, PAUSE, MARGIN = 1.0, 4, 20
@@ -277,3 +278,39 @@ def test_event_goes_on_under_its_name(tmp_path):
 def test_names_follow_time():
     assert event_id(0) == "E19700101T000000"
     assert event_id(START * 60_000_000 + 59_999_999) == "E20260101T000059"
+
+
+def open_event(start, end):
+    zero = np.zeros(3)
+    return OpenEvent(start, end, end - start + 1, 2.0, start, zero, zero, np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((10 + PAUSE, 30), ("old", 5)),
+        ((11 + PAUSE, 30), ("", 11 + PAUSE)),
+        ((3, 30), ("old", 3)),
+        ((7, 8), ("old", 5)),
+    ],
+    ids=["within the pause", "after the pause", "scored again, longer", "scored again, shorter"],
+)
+def test_event_of_the_export_before_goes_on(rows, expected):
+    sums = [open_event(*rows), open_event(100, 110)]
+    _go_on(sums, [{"id": "old", "start": 5, "end": 10}], PAUSE)
+    assert [(one.id, one.start) for one in sums] == [expected, ("", 100)]
+
+
+def test_events_of_the_export_before_keep_their_own_names():
+    before = [{"id": "first", "start": 5, "end": 10}, {"id": "second", "start": 40, "end": 50}]
+    sums = [open_event(6, 10), open_event(40, 60)]
+    _go_on(sums, before, PAUSE)
+    assert [(one.id, one.start) for one in sums] == [("first", 5), ("second", 40)]
+    assert len(before) == 2
+
+
+def test_recent_events_are_left_for_the_next_export():
+    sums = [open_event(START, START + 2), open_event(START + 50, START + 60)]
+    sums[1].id = "old"
+    assert _recent(sums, START + 3, GRID) == [{"id": "old", "start": START + 50, "end": START + 60}]
+    assert [one["id"] for one in _recent(sums, START + 2, GRID)] == ["E20260101T000000", "old"]
