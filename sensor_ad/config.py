@@ -328,7 +328,8 @@ def make_config(raw: dict[str, Any], folder: Path = Path(), origin: str = "the c
         return Config.model_validate({**raw, "folder": folder.resolve()})
     except ValidationError as error:
         faults = "; ".join(_describe(fault, raw) for fault in error.errors())
-        raise UsageError(f"{origin}: {faults}. Correct the config and run again.") from None
+        stop = "" if faults.endswith("?") else "."
+        raise UsageError(f"{origin}: {faults}{stop} Correct the config and run again.") from None
 
 
 def to_table(config: Config) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
         _sync(path.parent)
     except OSError as error:
+        if error.filename is not None and path.parent not in Path(str(error.filename)).parents:
+            raise  # something else that the block did, not this folder
         raise _resource_error(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -13,7 +13,7 @@ import numpy as np
 from sensor_ad.config import LimitSettings
 from sensor_ad.records import Floats, Ints
 
-QUANTILES = (0.98, 0.95, 0.9)
+QUANTILES = (0.995, 0.99, 0.98, 0.95, 0.9)
 """Exceedances are taken over the highest of these quantiles that gives enough clusters."""
 ENOUGH_CLUSTERS = 30
 """From so many clusters on, the shape of the tail is fitted too."""
