@@ -124,7 +124,7 @@ def test_defaults_are_valid():
     ],
 )
 def test_fault_refused(raw, fault):
-    assert refusal(raw) == f"the config: {fault}{END}"
+    assert refusal(raw) == f"the config: {fault}{END}".replace("'?.", "'?")
 
 
 def test_faults_listed_at_once():
@@ -190,7 +190,7 @@ def test_detector_unknown_names_nearest(name, near):
     known = ", ".join([*OWN_DETECTORS, *(f"pyod:{word}" for word in PYOD_TESTED)])
     assert refusal({"scoring": {"detectors": [name]}}) == (
         f"the config: 'scoring.detectors': {name!r} is not a supported detector ({known}); "
-        f"did you mean {near!r}?{END}"
+        f"did you mean {near!r}?{END[1:]}"
     )
 
 
