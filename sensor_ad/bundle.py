@@ -214,7 +214,9 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
     arrays["stand_still/resting"] = scorer.stand_still.resting
     arrays["standardiser/mean"] = scorer.detectors.standardiser.mean
     arrays["standardiser/deviation"] = scorer.detectors.standardiser.deviation
-    for name, calibration in {**scorer.calibrations, "fusion": scorer.fusion}.items():
+    assert scorer.fusion is not None
+    all_calibrations = {**scorer.calibrations, "fusion": scorer.fusion}
+    for name, calibration in all_calibrations.items():
         arrays[f"calibration/{name}/values"] = calibration.values
         arrays[f"calibration/{name}/levels"] = calibration.levels
         arrays[f"calibration/{name}/slope"] = np.array([calibration.slope])

@@ -27,26 +27,9 @@ from pydantic import (
     model_validator,
 )
 
+from sensor_ad.detector_names import check_detector
 from sensor_ad.errors import UsageError
-
-PYOD_TESTED = (
-    "ABOD", "GMM", "HBOS", "HDBSCAN", "IForest", "INNE", "KDE", "KNN", "KPCA", "LODA", "LOF",
-    "MCD", "OCSVM", "PCA", "Sampling",
-)  # fmt: skip
-"""PyOD detectors that score row by row and survive skops bit for bit."""
-
-PYOD_REFUSED = {
-    "ECOD": "HBOS", "COPOD": "HBOS", "CD": "PCA", "COF": "LOF", "SOD": "KNN", "SOS": "KNN",
-    "ROD": "MCD", "ALAD": "KPCA", "DIF": "IForest",
-}  # fmt: skip
-"""PyOD detectors whose score depends on the rows beside it, with the nearest one that is
-supported."""
-
-PYOD_MISLEADING = {"QMCD": "KDE"}
-"""PyOD detectors that take values far outside the training range for the most normal of all, with
-the nearest one that is supported."""
-
-OWN_DETECTORS = ("mahalanobis", "isolation_forest", "nearest")
+from sensor_ad.tags_file import read_tags_file
 
 
 def _as_time(value: object) -> object:
@@ -222,7 +205,7 @@ class ScoringSettings(_Section):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            _check_detector(name)
+            check_detector(name)
         if len(set(value)) < len(value):
             raise ValueError(f"{list(value)} names a detector twice")
         return value
@@ -322,7 +305,8 @@ def make_config(raw: dict[str, Any], folder: Path = Path(), origin: str = "the c
     data = raw.get("data")
     tags_file = data.get("tags_file") if isinstance(data, dict) else None
     if isinstance(tags_file, str):
-        rows = _read_tags_file((folder / _with_environment(tags_file)).resolve())
+        columns = ["tag", *TagSettings.model_fields]
+        rows = read_tags_file((folder / _with_environment(tags_file)).resolve(), columns)
         raw["tags"] = {**rows, **raw.get("tags", {})}
     try:
         return Config.model_validate({**raw, "folder": folder.resolve()})
@@ -351,29 +335,6 @@ def shipped_config(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise UsageError(f"{name} does not come with this installation of sensor_ad; reinstall it.")
-
-
-def _check_detector(name: str) -> None:
-    if name in OWN_DETECTORS:
-        return
-    kind, _, word = name.partition(":")
-    if kind == "pyod" and word in PYOD_TESTED:
-        return
-    if kind == "pyod" and word in PYOD_REFUSED:
-        raise ValueError(
-            f"'pyod:{word}' scores a row differently with other rows beside it and is not "
-            f"supported; the nearest that is: 'pyod:{PYOD_REFUSED[word]}'"
-        )
-    if kind == "pyod" and word in PYOD_MISLEADING:
-        raise ValueError(
-            f"'pyod:{word}' takes values far outside the normal range for the most normal of "
-            f"all and is not supported; the nearest that is: 'pyod:{PYOD_MISLEADING[word]}'"
-        )
-    known = [*OWN_DETECTORS, *(f"pyod:{tested}" for tested in PYOD_TESTED)]
-    folded = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(name.lower(), folded, 1, 0.4)
-    hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
-    raise ValueError(f"{name!r} is not a supported detector ({', '.join(known)}){hint}")
 
 
 def _with_environment(text: str) -> str:
@@ -424,34 +385,3 @@ def _keys_beside(location: list[str]) -> list[str]:
         elif part == "exclude":
             section = Exclusion
     return [field.alias or name for name, field in section.model_fields.items() if name != "folder"]
-
-
-def _read_tags_file(path: Path) -> dict[str, dict[str, Any]]:
-    """Read tag,unit,description,low,high,role; an empty cell means unset."""
-    import csv
-
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UsageError(
-            f"the tags file {path} cannot be read ({error.strerror}); correct data.tags_file."
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"the tags file {path} is not UTF-8 text; save it as UTF-8.") from None
-    allowed = ["tag", *TagSettings.model_fields]
-    table: dict[str, dict[str, Any]] = {}
-    for line, row in enumerate(rows, start=2):
-        unknown = [key for key in row if key not in allowed]
-        if unknown or not row.get("tag"):
-            raise UsageError(
-                f"{path}, line {line}: columns must be {', '.join(allowed)} (separated by commas), "
-                f"found {', '.join(str(key) for key in row)}; correct the header."
-            )
-        name = row.pop("tag")
-        if name in table:
-            raise UsageError(
-                f"{path}, line {line}: the tag {name!r} stands there twice; remove one."
-            )
-        table[name] = {key: value for key, value in row.items() if value not in ("", None)}
-    return table

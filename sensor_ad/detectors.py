@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sensor_ad.config import PYOD_TESTED, ScoringSettings
+from sensor_ad.config import ScoringSettings
+from sensor_ad.detector_names import PYOD_TESTED
 from sensor_ad.errors import ModelError
 from sensor_ad.records import Floats
 

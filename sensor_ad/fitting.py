@@ -8,7 +8,7 @@ time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ import torch
 from sensor_ad.config import Config
 from sensor_ad.errors import DataError
 from sensor_ad.evidence import CalibrationRows, by_step, latent_plane
-from sensor_ad.grid import Grid, Rows, Tile, tiles
-from sensor_ad.limits import Limit, choose_limit
+from sensor_ad.grid import Rows, Tile, tiles
+from sensor_ad.limits import Limit, choose_limit, pause_rows
 from sensor_ad.models import ConvAutoencoder, make_network
 from sensor_ad.prepare import (
     CALIBRATE,
@@ -37,12 +37,10 @@ from sensor_ad.prepare import (
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.scoring import (
     LatentDetectors,
-    RawEvidence,
     Scorer,
     dense_pass,
     fit_detectors,
     normal_residual,
-    raw_evidence,
 )
 from sensor_ad.standstill import fit_stand_still
 from sensor_ad.training import Trained, make_series, train_network
@@ -91,6 +89,7 @@ class Fitted:
 class _Packed:
     """The fitting rows on the packed axis, in memory."""
 
+    preparation: Preparation
     tile: Tile
     x: Floats
     mask: Floats
@@ -178,38 +177,34 @@ class _Job:
         rows = history.rows
         counted = np.where(rows.used[:, None], rows.values, np.nan)
         self.stand_still = fit_stand_still(counted, history.kinds, window)
-        self.pause = pause_rows(config, window, history.grid)
+        self.pause = pause_rows(config.events, window, history.grid)
 
     def fit_in_time(self, parts: Ints, notes: tuple[str, ...]) -> Fitted:
         """Fit a long series: parts follow one another in time."""
-        preparation = self._preparation((parts == TRAIN) | (parts == VALIDATE))
-        packed = self._packed(preparation)
+        packed = self._packed(self._preparation((parts == TRAIN) | (parts == VALIDATE)))
         at = np.where(packed.place >= 0, parts[packed.place], UNUSED)
         network = self._network()
         trained = self._train(network, packed, at == TRAIN, at == VALIDATE, "network")
-        pooled = self._pool(network, preparation, packed, at, at == VALIDATE)
+        pooled = self._pool(network, packed, at, at == VALIDATE)
         scale = normal_residual(pooled.residuals)
         learnt = pooled.usable & ((pooled.label == TRAIN) | (pooled.label == VALIDATE))
-        detectors = self._detectors(pooled, learnt)
+        scorer = self._scorer(network, packed, scale, self._detectors(pooled, learnt))
         evidence = CalibrationRows(
             at == CALIBRATE, self.layout.align, self.config.prepare.min_observed
         )
-        for raw in self._raw(network, preparation, packed, scale, detectors):
+        for raw in scorer.raw(self._tiles(packed)):
             evidence.add(raw)
         counts = {"train": TRAIN, "validate": VALIDATE, "calibrate": CALIBRATE, "gaps": UNUSED}
         rows = {
             name: int((parts[self.history.rows.used] == part).sum())
             for name, part in counts.items()
         }
-        return self._finish(
-            evidence, network, preparation, scale, detectors, SERIES_IN_TIME, rows, trained, notes
-        )
+        return self._finish(evidence, scorer, trained, SERIES_IN_TIME, rows, notes)
 
     def fit_crossed(self, notes: tuple[str, ...]) -> Fitted:
         """Fit a short series: score each of four blocks by a model of the other three."""
         used = self.history.rows.used
-        preparation = self._preparation(used)
-        packed = self._packed(preparation)
+        packed = self._packed(self._preparation(used))
         blocks = split_blocks(used)
         at = np.where(packed.place >= 0, blocks[packed.place], UNUSED)
         folds, residuals, history, epochs = [], [], [], []
@@ -219,26 +214,25 @@ class _Job:
             trained = self._train(network, packed, others, at == fold, f"fold {fold + 1}")
             history += [{**entry, "fold": fold + 1} for entry in trained.history]
             epochs.append(trained.best_epoch)
-            pooled = self._pool(network, preparation, packed, at, at == fold)
+            pooled = self._pool(network, packed, at, at == fold)
             residuals.append(pooled.residuals)
             away = by_step(others, self.layout.align).all(axis=1)
             folds.append((network, self._detectors(pooled, pooled.usable & away)))
         scale = normal_residual(np.concatenate(residuals, axis=2))
         evidence = CalibrationRows(at >= 0, self.layout.align, self.config.prepare.min_observed)
         for fold, (network, detectors) in enumerate(folds):
-            for raw in self._raw(network, preparation, packed, scale, detectors):
+            scorer = self._scorer(network, packed, scale, detectors)
+            for raw in scorer.raw(self._tiles(packed)):
                 evidence.add(raw, at == fold)
         network = self._network()
         count = max(1, round(float(np.mean(epochs))))
         trained = self._train(network, packed, at >= 0, None, "final network", epochs=count)
         history += [{**entry, "fold": 0} for entry in trained.history]
-        pooled = self._pool(network, preparation, packed, at, np.zeros(len(at), dtype=bool))
-        detectors = self._detectors(pooled, pooled.usable)
+        pooled = self._pool(network, packed, at, np.zeros(len(at), dtype=bool))
+        scorer = self._scorer(network, packed, scale, self._detectors(pooled, pooled.usable))
         trained = Trained(trained.weights, count, tuple(history))
         rows = {f"block {fold + 1}": int((blocks[used] == fold).sum()) for fold in range(FOLDS)}
-        return self._finish(
-            evidence, network, preparation, scale, detectors, CROSS_FITTED, rows, trained, notes
-        )
+        return self._finish(evidence, scorer, trained, CROSS_FITTED, rows, notes)
 
     def _network(self) -> ConvAutoencoder:
         torch.manual_seed(self.config.seed)
@@ -261,7 +255,7 @@ class _Job:
         x, mask = preparation.scaled(values)
         place = np.where(index >= 0, np.searchsorted(rows.index, index), -1)
         whole = Tile(values, index, slice(0, len(index)))
-        return _Packed(whole, x, mask, place)
+        return _Packed(preparation, whole, x, mask, place)
 
     def _train(
         self,
@@ -304,7 +298,6 @@ class _Job:
     def _pool(
         self,
         network: ConvAutoencoder,
-        preparation: Preparation,
         packed: _Packed,
         labels: Ints,
         checked: Bools,
@@ -313,7 +306,9 @@ class _Job:
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
         latents, level, weight, residuals, start = [], [], [], [], 0
-        made = dense_pass(self._tiles(packed), network, preparation, self.layout, self.window)
+        made = dense_pass(
+            self._tiles(packed), network, packed.preparation, self.layout, self.window
+        )
         for tile, dense in made:
             core = tile.core
             steps = slice(core.start // align, core.stop // align)
@@ -346,48 +341,41 @@ class _Job:
         scoring = self.config.scoring
         return fit_detectors(pooled.latents[rows], pooled.level[rows], scoring, self.config.seed)
 
-    def _raw(
+    def _scorer(
         self,
         network: ConvAutoencoder,
-        preparation: Preparation,
         packed: _Packed,
         scale: Floats,
         detectors: LatentDetectors,
-    ) -> Iterator[RawEvidence]:
-        parts = (network, preparation, self.layout, self.window)
-        return raw_evidence(self._tiles(packed), *parts, scale, detectors, self.stand_still)
+    ) -> Scorer:
+        """Put the parts together; the calibrations are still to come."""
+        return Scorer(
+            preparation=packed.preparation,
+            layout=self.layout,
+            window=self.window,
+            min_observed=self.config.prepare.min_observed,
+            network=network.eval(),
+            residual_scale=scale,
+            detectors=detectors,
+            stand_still=self.stand_still,
+        )
 
     def _finish(
         self,
         evidence: CalibrationRows,
-        network: ConvAutoencoder,
-        preparation: Preparation,
-        scale: Floats,
-        detectors: LatentDetectors,
+        scorer: Scorer,
+        trained: Trained,
         scheme: str,
         parts: dict[str, int],
-        trained: Trained,
         notes: tuple[str, ...],
     ) -> Fitted:
+        """Calibrate, choose the limit, and keep what the report shows."""
         calibrations, fusion, score, index = evidence.calibrate(self.window)
         period_s = self.history.grid.period_us / 1e6
         limit = choose_limit(score, index, self.config.limit, self.pause, period_s, self.window)
-        network.eval()
-        scorer = Scorer(
-            preparation,
-            self.layout,
-            self.window,
-            self.config.prepare.min_observed,
-            network,
-            scale,
-            detectors,
-            self.stand_still,
-            calibrations,
-            fusion,
-        )
         center, axes, variance, flat = latent_plane(evidence.latents())
         return Fitted(
-            scorer=scorer,
+            scorer=replace(scorer, calibrations=calibrations, fusion=fusion),
             limit=limit,
             scheme=scheme,
             parts=parts,
@@ -400,13 +388,6 @@ class _Job:
             calibration_latents=flat[_spread_evenly(len(flat), KEPT_LATENTS)].astype(np.float32),
             notes=notes,
         )
-
-
-def pause_rows(config: Config, window: int, grid: Grid) -> int:
-    """Rows that may lie between two alarms of one event."""
-    if config.events.pause_s is None:
-        return window
-    return max(1, int(config.events.pause_s * 1e6 / grid.period_us))
 
 
 def _away_from(at: Ints, fold: int, gap: int) -> Bools:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sensor_ad.config import LimitSettings
+from sensor_ad.config import EventSettings, LimitSettings
+from sensor_ad.grid import Grid
 from sensor_ad.records import Floats, Ints
 
 QUANTILES = (0.995, 0.99, 0.98, 0.95, 0.9)
@@ -192,3 +193,10 @@ def poisson_interval(count: int) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low = 0.0 if count == 0 else float(stats.chi2.ppf(tail, 2 * count)) / 2
     return low, float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
+
+
+def pause_rows(settings: EventSettings, window: int, grid: Grid) -> int:
+    """Give the rows that may lie between two alarms of one event; a window if unset."""
+    if settings.pause_s is None:
+        return window
+    return max(1, int(settings.pause_s * 1e6 / grid.period_us))

@@ -90,7 +90,7 @@ def train(config: Config, exports: Sequence[Path] = (), announce: Announce = sil
             "messages": list(notes),
             "seconds": clock.seconds,
         }
-        model = new_model_id(fingerprint)
+        model = _free_name(workspace.models, new_model_id(fingerprint))
         save_bundle(workspace.models / model, fitted, config, facts, model)
         workspace.use(model)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -128,7 +128,7 @@ def score(
         before = workspace.load_context(name) if use_context else None
         scoring = ScoringRun(config, bundle, export, before)
         reports = config.path(config.reports) / config.asset
-        run = _new_run(reports)
+        run = _free_name(reports, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
         with replacing_folder(reports / run) as folder:
             result = scoring.run(folder, announce)
             clock.lap("reading and scoring")
@@ -168,14 +168,13 @@ class Clock:
         self._last = now
 
 
-def _new_run(reports: Path) -> str:
-    """Name a run after its time; two within a second get a number."""
-    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    number, run = 2, name
-    while (reports / run).exists():
-        run = f"{name}-{number}"
+def _free_name(folder: Path, name: str) -> str:
+    """Give a name after the time a number when it is taken: two runs may begin within a second."""
+    number, free = 2, name
+    while (folder / free).exists():
+        free = f"{name}-{number}"
         number += 1
-    return run
+    return free
 
 
 def _fingerprint(config: Config, rows: Rows) -> str:

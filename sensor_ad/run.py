@@ -14,9 +14,9 @@ from sensor_ad import __version__
 from sensor_ad.bundle import Bundle
 from sensor_ad.compare import Differences, compare_period, compare_tags
 from sensor_ad.config import Config, to_table, to_toml
-from sensor_ad.fitting import pause_rows
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
+from sensor_ad.limits import pause_rows
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
@@ -64,7 +64,7 @@ class ScoringRun:
             fitted,
             self._grid,
             config.zone,
-            pause_rows(config, scorer.window, self._grid),
+            pause_rows(config.events, scorer.window, self._grid),
             int(np.ceil(config.events.min_length_s * 1e6 / self._grid.period_us)),
         )
         try:

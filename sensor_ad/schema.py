@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sensor_ad.config import OWN_DETECTORS, PYOD_TESTED, Config
+from sensor_ad.config import Config
+from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 from sensor_ad.durable import write_text
 
 NARROWED: dict[tuple[str, str], dict[str, Any]] = {

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -40,6 +40,14 @@ class LatentDetectors:
     """Column name -> fitted detector, on standardised latents (J, 2D)."""
     level: Mahalanobis | None
     """On the level of the readings (J, C)."""
+
+    def score(self, latents: Floats, level: Floats) -> dict[str, Floats]:
+        """Give each detector's (J,) raw evidence, by the name of its column."""
+        features = self.standardiser(latents)
+        steps = {name: detector.score(features) for name, detector in self.detectors.items()}
+        if self.level is not None:
+            steps[LEVEL_SHIFT] = self.level.score(level.astype(np.float64))
+        return steps
 
 
 def fit_detectors(
@@ -114,7 +122,10 @@ class ScoredTile:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A fitted model: everything that turns tiles into scores."""
+    """A fitted model: everything that turns tiles into scores.
+
+    Without calibrations, as in fitting, it gives raw evidence only.
+    """
 
     preparation: Preparation
     layout: Layout
@@ -125,9 +136,10 @@ class Scorer:
     """(5, C) the most that is normal, scaled units, on each scale of time."""
     detectors: LatentDetectors
     stand_still: StandStill
-    calibrations: dict[str, Calibration]
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
     """Evidence name -> calibration, in the order of the columns."""
-    fusion: Calibration
+    fusion: Calibration | None = None
+    """Calibration of the fused evidence."""
 
     @property
     def evidence_names(self) -> tuple[str, ...]:
@@ -141,14 +153,34 @@ class Scorer:
 
     def score(self, tiles: Iterable[Tile]) -> Iterator[ScoredTile]:
         """Score tile after tile."""
-        parts = (self.network, self.preparation, self.layout, self.window)
-        for raw in raw_evidence(
-            tiles, *parts, self.residual_scale, self.detectors, self.stand_still
-        ):
+        for raw in self.raw(tiles):
             yield self.finish(raw)
+
+    def raw(self, tiles: Iterable[Tile]) -> Iterator[RawEvidence]:
+        """Run the one pass and the detectors over tile after tile."""
+        made = dense_pass(tiles, self.network, self.preparation, self.layout, self.window)
+        for tile, dense in made:
+            contribution, joined = contributions(dense.residuals, self.residual_scale)
+            rows = {RECONSTRUCTION: joined}
+            if self.stand_still.judges:
+                ratio = self.stand_still.ratio(tile.values)
+                rows[STAND_STILL] = ratio.max(axis=1).astype(np.float64)
+                contribution = np.maximum(contribution, ratio)
+            latents = dense.latents.cpu().numpy()
+            yield RawEvidence(
+                tile=tile,
+                expected=dense.expected.T.cpu().numpy(),
+                observed=dense.observed.cpu().numpy(),
+                contribution=contribution,
+                rows=rows,
+                steps=self.detectors.score(latents, dense.level.cpu().numpy()),
+                weight=dense.weight.cpu().numpy(),
+                latents=latents,
+            )
 
     def finish(self, raw: RawEvidence) -> ScoredTile:
         """Calibrate and fuse one tile's evidence, and keep its core rows."""
+        assert self.fusion is not None, "not calibrated yet"
         evidence = calibrated(self.calibrations, raw.rows, raw.steps, self.layout.align)
         core = np.zeros(len(raw.tile.index), dtype=bool)
         core[raw.tile.core] = True
@@ -204,41 +236,6 @@ def fuse(evidence: Floats) -> Floats:
     """Join (P, E) calibrated evidence to one (P,) value."""
     fused: Floats = evidence.mean(axis=1, dtype=np.float64)
     return fused
-
-
-def raw_evidence(
-    tiles: Iterable[Tile],
-    network: ConvAutoencoder,
-    preparation: Preparation,
-    layout: Layout,
-    window: int,
-    residual_scale: Floats,
-    detectors: LatentDetectors,
-    stand_still: StandStill,
-) -> Iterator[RawEvidence]:
-    """Run the one pass and the detectors over tile after tile."""
-    for tile, dense in dense_pass(tiles, network, preparation, layout, window):
-        contribution, joined = contributions(dense.residuals, residual_scale)
-        rows = {RECONSTRUCTION: joined}
-        if stand_still.judges:
-            ratio = stand_still.ratio(tile.values)
-            rows[STAND_STILL] = ratio.max(axis=1).astype(np.float64)
-            contribution = np.maximum(contribution, ratio)
-        latents = dense.latents.cpu().numpy()
-        features = detectors.standardiser(latents)
-        steps = {name: detector.score(features) for name, detector in detectors.detectors.items()}
-        if detectors.level is not None:
-            steps[LEVEL_SHIFT] = detectors.level.score(dense.level.cpu().numpy().astype(np.float64))
-        yield RawEvidence(
-            tile=tile,
-            expected=dense.expected.T.cpu().numpy(),
-            observed=dense.observed.cpu().numpy(),
-            contribution=contribution,
-            rows=rows,
-            steps=steps,
-            weight=dense.weight.cpu().numpy(),
-            latents=latents,
-        )
 
 
 def dense_pass(

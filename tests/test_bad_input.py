@@ -9,7 +9,7 @@ import plant
 import pytest
 import torch
 
-from sensor_ad.config import OWN_DETECTORS, PYOD_TESTED
+from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 
 USAGE, DATA, MODEL, RESOURCES = 2, 3, 6, 7
 CONFIG = "plant.toml"

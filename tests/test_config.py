@@ -6,16 +6,18 @@ from datetime import UTC, date, datetime
 import pytest
 
 from sensor_ad.config import (
-    OWN_DETECTORS,
-    PYOD_MISLEADING,
-    PYOD_REFUSED,
-    PYOD_TESTED,
     Config,
     load_config,
     make_config,
     shipped_config,
     to_table,
     to_toml,
+)
+from sensor_ad.detector_names import (
+    OWN_DETECTORS,
+    PYOD_MISLEADING,
+    PYOD_REFUSED,
+    PYOD_TESTED,
 )
 from sensor_ad.errors import UsageError
 

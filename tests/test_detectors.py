@@ -9,7 +9,8 @@ import skops.io
 from sklearn.covariance import LedoitWolf
 
 from sensor_ad import detectors
-from sensor_ad.config import OWN_DETECTORS, PYOD_TESTED, ScoringSettings
+from sensor_ad.config import ScoringSettings
+from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 from sensor_ad.detectors import (
     NEIGHBOURS,
     Mahalanobis,
