@@ -17,8 +17,8 @@ from sklearn.tree._tree import Tree
 
 from sensor_ad.bundle import ALLOWED_TYPES, _load_estimator, load_bundle
 from sensor_ad.config import ScoringSettings
-from sensor_ad.detector_names import PYOD_TESTED
 from sensor_ad.detector import Detector, load
+from sensor_ad.detector_names import PYOD_TESTED
 from sensor_ad.detectors import make_detector
 from sensor_ad.errors import ModelError, ResourceError
 from sensor_ad.manifest import read_manifest

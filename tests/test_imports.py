@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     {"errors", "records", "hashing", "detector_names", "prefetch", "progress", "trees"},
-    {"durable", "manifest", "tags_file", "conditions", "devices", "features", "grid", "quality", "calibration",
+    {"durable", "manifest", "tags_file",
+     "conditions", "devices", "features", "grid", "quality", "calibration",
      "standstill", "wording", "exports"},
     {"config", "store", "simulate", "plots", "event_table"},
     {"event_plots", "model_plots", "run_plots", "prepare", "models", "detectors", "training",
