@@ -42,7 +42,7 @@ class Dense:
     observed: torch.Tensor
     """(P,) share of the cells observed in the window around each row."""
     latents: torch.Tensor
-    """(J, 2D) mean and spread of the latents pooled over a window."""
+    """(J, 2D) float64 mean and spread of the latents pooled over a window."""
     level: torch.Tensor
     """(J, C) mean of the scaled readings over a window."""
     weight: torch.Tensor
@@ -145,8 +145,13 @@ def _smaller(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def _pool(
     latents: torch.Tensor, mask: torch.Tensor, window: int, step: int, stride: int
 ) -> torch.Tensor:
-    """(N, 2D, J) mean and standard deviation of the latents in the window around each step."""
-    weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride)
+    """(N, 2D, J) mean and standard deviation of the latents in the window around each step.
+
+    In float64: the root of a small variance, a difference of two squares, would turn the rounding of
+    float32, which depends on where a tile was cut, into a thousand times as much.
+    """
+    latents = latents.double()
+    weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride).double()
     size, every = max(window // stride, 1), step // stride
     total = _box(weight, size, every)
     mean = _weighted(_box(latents * weight, size, every), total)

@@ -42,6 +42,8 @@ MOST_VALUES = 2_000_000_000
 """Rows times columns of a row group; more is a damaged or hostile file."""
 DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What Arrow raises when it reads a damaged file."""
+STREAMED = {"pre_buffer": False, "buffer_size": 1 << 18}
+"""Arrow would else hold the whole file, compressed, by the time it is read to its end."""
 PROBE_ROWS = 1_000
 """Rows of text columns that are looked at."""
 
@@ -59,7 +61,7 @@ class ParquetTable:
 def sniff_parquet(path: Path) -> dict[str, Column]:
     """Find what the columns of a Parquet file hold, from its schema and the first rows."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **STREAMED) as file:
             _check_size(path.name, file.metadata)
             schema = file.schema_arrow
             looked_at = [
@@ -91,7 +93,7 @@ def parquet_blocks(
     batch_rows = max(1, plan.block_bytes // (8 * len(wanted)))
     done = 0
     try:
-        with pq.ParquetFile(source.path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(source.path, page_checksum_verification=True, **STREAMED) as file:
             per_row = source.size / max(file.metadata.num_rows, 1)
             for batch in file.iter_batches(batch_rows, columns=wanted):
                 tally.rows_in += len(batch)
