@@ -25,6 +25,8 @@ class Child:
 
     seconds: float
     """Wall time from start to end."""
+    cpu_s: float
+    """Processor time of all its threads: what it takes whatever else the machine does."""
     peak_mib: float
     """Peak resident memory."""
     said: Any
@@ -52,4 +54,5 @@ def run(command: Sequence[str]) -> Child:
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     said = json.loads(text) if text.strip() else None
-    return Child(seconds, usage.ru_maxrss * unit / MEBI, said)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Child(seconds, cpu_s, usage.ru_maxrss * unit / MEBI, said)

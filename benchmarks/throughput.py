@@ -54,12 +54,16 @@ class FileResult:
     """csv or parquet."""
     read_s: tuple[float, ...]
     """Bare read by pandas, the call alone."""
+    read_cpu_s: float
+    """Processor time of that call, the median."""
     read_mib: float
     wall_s: tuple[float, ...]
     start_s: tuple[float, ...]
     """Wall time before the reading begins."""
     stages: dict[str, float]
     """Seconds of the stages in the last run."""
+    cpu_s: float
+    """Processor time of the whole process, start-up included, the median."""
     peak_mib: float
     events: int
 
@@ -115,10 +119,12 @@ def time_file(folder: Path, path: Path, repeats: int) -> FileResult:
         rows=rows,
         kind=path.suffix[1:],
         read_s=tuple(child.said["seconds"] for child in reads),
+        read_cpu_s=statistics.median(child.said["cpu_s"] for child in reads),
         read_mib=max(child.peak_mib for child in reads),
         wall_s=tuple(child.seconds for child, _ in runs),
         start_s=tuple(start for _, start in runs),
         stages=runs[-1][0].said["seconds"],
+        cpu_s=statistics.median(child.cpu_s for child, _ in runs),
         peak_mib=max(child.peak_mib for child, _ in runs),
         events=len(runs[-1][0].said["events"]),
     )
@@ -129,8 +135,10 @@ def print_file(result: FileResult) -> None:
     work, read = statistics.median(result.work_s), statistics.median(result.read_s)
     stages = ", ".join(f"{name} {value:.1f}" for name, value in result.stages.items())
     print(
-        f"{result.rows:>10}  {result.kind:<8}{_spread(result.read_s):>18}{result.read_mib:>9.0f}"
-        f"{_spread(result.start_s):>18}{_spread(result.work_s):>18}{result.peak_mib:>9.0f}"
+        f"{result.rows:>10}  {result.kind:<8}"
+        f"{_spread(result.read_s):>18}{result.read_cpu_s:>7.1f}{result.read_mib:>7.0f}"
+        f"{_spread(result.start_s):>18}{_spread(result.work_s):>18}"
+        f"{result.cpu_s:>7.1f}{result.peak_mib:>7.0f}"
         f"{result.rows / work / 1e6:>9.2f}{result.rows / read / 1e6:>9.2f}{result.of_read:>7.2f}"
         f"  {stages}; {result.events} events",
         flush=True,
@@ -147,8 +155,9 @@ def time_files(folder: Path, paths: Sequence[Path], repeats: int) -> list[FileRe
             f"{_spread(starts)} s of it start-up"
         )
     print(
-        f"\n{'rows':>10}  {'file':<8}{'pandas reads s':>18}{'MiB':>9}{'start-up s':>18}"
-        f"{'score without s':>18}{'MiB':>9}{'M rows/s':>9}{'read':>9}{'ratio':>7}  stages, s"
+        f"\n{'rows':>10}  {'file':<8}{'pandas reads s':>18}{'CPU s':>7}{'MiB':>7}"
+        f"{'start-up s':>18}{'score without s':>18}{'CPU s':>7}{'MiB':>7}"
+        f"{'M rows/s':>9}{'read':>9}{'ratio':>7}  stages, s"
     )
     results = []
     for path in paths:

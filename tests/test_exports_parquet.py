@@ -277,3 +277,21 @@ def test_reading_imports_no_heavy_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("row_group", [20_000, 400_000])
+def test_memory_does_not_grow_with_the_file(tmp_path, row_group):
+    rows = 400_000
+    noise = np.random.default_rng(0).normal(size=(4, rows))
+    time = pa.array(START_US + 1_000_000 * np.arange(rows)).cast(pa.timestamp("us"))
+    columns = {"time": time, **{f"tag_{k}": pa.array(noise[k]) for k in range(4)}}
+    path = write(tmp_path, columns, row_group_size=row_group, use_dictionary=False)
+    del columns, time
+    export = open_export([path], ReadSettings(lookback_rows=0, block_bytes=1 << 18))
+
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in export.chunks():
+        peak = max(peak, pa.total_allocated_bytes() - before)
+
+    assert path.stat().st_size > 12e6
+    assert peak < 4e6
