@@ -456,7 +456,7 @@ def wait_for_epoch(checkpoint, epoch, process):
 
 def test_interrupted_training_goes_on_with_the_same_weights(tmp_path):
     """Ctrl-C, then the end of the system's session, then the rest: as if nothing had been."""
-    changes = {"threads": 1, "training": {"max_epochs": 40, "batch": 8, "patience": 40}}
+    changes = {"threads": 1, "training": {"max_epochs": 24, "batch": 8, "patience": 24}}
     for name in ("cut", "straight"):
         (tmp_path / name).mkdir()
         plant.make_site(tmp_path / name).change(**changes)
@@ -472,7 +472,7 @@ def test_interrupted_training_goes_on_with_the_same_weights(tmp_path):
         assert (out, err) == ("", "")
         assert not site.models.exists()
         assert not leftovers(site.folder)
-    assert done < 40
+    assert done < 24
 
     weights = []
     for name in ("cut", "straight"):
@@ -482,7 +482,7 @@ def test_interrupted_training_goes_on_with_the_same_weights(tmp_path):
         assert (process.returncode, err) == (0, "")
         weights.append((site.bundle / "network.safetensors").read_bytes())
         manifest = json.loads((site.bundle / "manifest.json").read_text())
-        assert [entry["epoch"] for entry in manifest["history"]] == list(range(1, 41))
+        assert [entry["epoch"] for entry in manifest["history"]] == list(range(1, 25))
         assert not list(checkpoint.rglob("progress.json"))
     assert weights[0] == weights[1]
 
