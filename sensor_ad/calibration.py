@@ -10,6 +10,9 @@ from sensor_ad.records import Floats
 
 KNOTS = 512
 """Quantiles that a calibration keeps, denser towards the tail."""
+LEAST_GAP = 1 / 1000
+"""Least distance of neighbouring knots, as a share of the normal range: nearly equal values would
+make the map so steep that rounding showed in the score."""
 TAIL_SHARE = 0.05
 """Share of the highest normal values whose mean excess gives the slope beyond the highest."""
 FEWEST_IN_TAIL = 8
@@ -51,6 +54,8 @@ class Calibration:
         # Of equal values the last, highest level would overstate ties; the first is the share ≥
         # value.
         levels = levels[first]
+        kept = _spaced(values, LEAST_GAP * float(values[-1] - values[0]))
+        values, levels = values[kept], levels[kept]
         count = max(FEWEST_IN_TAIL, int(TAIL_SHARE * N))
         tail = ordered[-min(count, N) :]
         excess = float((tail - tail[0]).mean())
@@ -67,3 +72,12 @@ class Calibration:
         falls = self.levels[0] / (1 + np.maximum(below, 0.0) * self.slope)
         result: Floats = np.where(below > 0, falls, level)
         return result
+
+
+def _spaced(values: Floats, gap: float) -> list[int]:
+    """Positions of values at least `gap` apart, the highest one among them."""
+    kept = [len(values) - 1]
+    for position in range(len(values) - 2, -1, -1):
+        if values[kept[-1]] - values[position] >= gap:
+            kept.append(position)
+    return kept[::-1]

@@ -37,8 +37,12 @@ class Dense:
 
     expected: torch.Tensor
     """(C, P) scaled reconstruction."""
-    residuals: torch.Tensor
-    """(5, C, P) absolute scaled residual on each scale of time."""
+    brief: torch.Tensor
+    """(3, C, P) absolute scaled residual on the scales of time up to an eighth of a window."""
+    lasting: torch.Tensor
+    """(2, C, J) absolute scaled residual over one and over four windows, at pooled steps."""
+    mask: torch.Tensor
+    """(C, P) 1 where observed."""
     observed: torch.Tensor
     """(P,) share of the cells observed in the window around each row."""
     latents: torch.Tensor
@@ -47,6 +51,27 @@ class Dense:
     """(J, C) mean of the scaled readings over a window."""
     weight: torch.Tensor
     """(J,) share of the cells observed in that window."""
+
+    def residuals(self) -> torch.Tensor:
+        """(5, C, P) absolute scaled residual on each scale of time; 0 where unobserved."""
+        step = self.brief.shape[2] // self.lasting.shape[2]
+        return torch.cat([self.brief, _to_rows(self.lasting, step) * self.mask])
+
+    def contributions(self, scale: torch.Tensor) -> torch.Tensor:
+        """(C, P) residual over the most that is normal, the highest of the scales of time.
+
+        Parameters
+        ----------
+        scale
+            (5, C) the most that is normal for each tag on each scale of time.
+        """
+        step = self.brief.shape[2] // self.lasting.shape[2]
+        count = len(self.brief)
+        lasting = (self.lasting / scale[count:, :, None]).amax(dim=0)
+        highest = _to_rows(lasting[None], step)[0].mul_(self.mask)
+        for part, most in zip(self.brief, scale, strict=False):
+            torch.maximum(highest, part / most[:, None], out=highest)
+        return highest
 
 
 def run_tile(
@@ -77,69 +102,91 @@ def run_tile(
     mask = torch.from_numpy(mask_rows).to(device).T[None].contiguous()
     expected, hooked = outputs(x, mask)
     with torch.inference_mode():
-        latents = hooked[network.bottleneck_name]
-        residual = (x - expected) * mask
         step = layout.align
-        seen = _box(mask, window, step)
-        weight = seen.mean(dim=1)
+        residual = (x - expected).mul_(mask)
+        steps, seen = _step_means(residual, step), _step_means(mask, step)
+        observed = _around(seen, window, step)
+        weight = observed.mean(dim=1)
+        # Scaled values are 0 where unobserved.
+        level = _weighted(_around(_step_means(x, step), window, step), observed)
+        lasting = [_lasting(steps, seen, windows * window // 2 // step) for windows in LONG_WINDOWS]
         return Dense(
             expected=expected[0],
-            residuals=_residuals(residual, mask, window, step)[:, 0],
+            brief=_brief(residual, mask, window)[:, 0],
+            lasting=torch.stack(lasting)[:, 0],
+            mask=mask[0],
             observed=_to_rows(weight[:, None], step)[0, 0],
-            latents=_pool(latents, mask, window, step, network.stride)[0].T,
-            level=_weighted(_box(x * mask, window, step), seen)[0].T,
+            latents=_pool(hooked[network.bottleneck_name], mask, window, step, network.stride)[0].T,
+            level=level[0].T,
             weight=weight[0],
         )
 
 
-def _residuals(residual: torch.Tensor, mask: torch.Tensor, window: int, step: int) -> torch.Tensor:
-    """(5, N, C, P) absolute residual on each scale of time; 0 where unobserved."""
+def _brief(residual: torch.Tensor, mask: torch.Tensor, window: int) -> torch.Tensor:
+    """(3, N, C, P) absolute residual as a spike, of the row, and over an eighth of a window."""
     short = max(3, window // SHORT_SHARE + 1)
     around = (short, 1, short // 2)
-    brief = _weighted(F.avg_pool1d(residual, *around), F.avg_pool1d(mask, *around))
-    parts = [_spikes(residual, mask), residual.abs(), brief.abs() * mask]
-    for windows in LONG_WINDOWS:
-        lasting = _lasting(residual, mask, windows * window // 2, step)
-        parts.append(_to_rows(lasting, step) * mask)
-    return torch.stack(parts)
+    mean = _weighted(F.avg_pool1d(residual, *around), F.avg_pool1d(mask, *around))
+    return torch.stack([_spikes(residual, mask), residual.abs(), mean.abs_().mul_(mask)])
 
 
 def _spikes(residual: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """How far a row stands out from the row before and the row after, on the same side of both."""
-    rise = F.pad(residual.diff(dim=2) * mask[..., 1:] * mask[..., :-1], (1, 1))
-    before, after = rise[..., :-1], -rise[..., 1:]
-    return _smaller(before, after) * mask
+    rise = residual.diff(dim=2).mul_(mask[..., 1:]).mul_(mask[..., :-1])
+    spikes = torch.zeros_like(residual)
+    spikes[..., 1:-1] = _smaller(rise[..., :-1], -rise[..., 1:])
+    return spikes
 
 
-def _lasting(residual: torch.Tensor, mask: torch.Tensor, half: int, step: int) -> torch.Tensor:
-    """(N, C, J) what the `half` rows before and the `half` rows after a step have in common.
+def _lasting(steps: torch.Tensor, seen: torch.Tensor, count: int) -> torch.Tensor:
+    """(N, C, J) what half a window before and half a window after a step have in common.
 
     A mean over both would show a fault long before it begins; the smaller of the two does not.
     Where only one half was observed (the end of an export), its mean counts, shrunk by the root of
     the observed share, as means over fewer rows scatter more.
+
+    Parameters
+    ----------
+    steps, seen
+        (N, C, J + 1) means of the residual and of the mask, as `_step_means` gives them.
+    count
+        Steps in half a window.
     """
-    total, seen = (_halves(values, half, step) for values in (residual, mask))
-    mean = [part / share.clamp(min=LEAST_HALF) for part, share in zip(total, seen, strict=True)]
-    known = [share >= LEAST_HALF for share in seen]
-    one = torch.where(known[0], total[0], total[1]).abs()
-    share = torch.where(known[0], seen[0], seen[1])
-    single = one / (2 * share.clamp(min=LEAST_HALF)).sqrt() * (known[0] | known[1])
-    return torch.where(known[0] & known[1], _smaller(mean[0], mean[1]), single)
+    total, share = (_halves(values, count) for values in (steps, seen))
+    mean = [part / known.clamp(min=LEAST_HALF) for part, known in zip(total, share, strict=True)]
+    before, after = (known >= LEAST_HALF for known in share)
+    one = torch.where(before, total[0], total[1]).abs()
+    known = torch.where(before, share[0], share[1])
+    single = one / (2 * known.clamp(min=LEAST_HALF)).sqrt() * (before | after)
+    return torch.where(before & after, _smaller(mean[0], mean[1]), single)
 
 
-def _halves(values: torch.Tensor, half: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, C, J) means of the `half` rows (whole steps) before and after each step's middle."""
-    J, count, middle = values.shape[2] // step, half // step, step // 2
-    padded = F.pad(values, (half - middle, half + middle))
-    # Pooled to steps first: one pooling for both halves instead of one for each row.
-    means = F.avg_pool1d(F.avg_pool1d(padded, step, stride=step), count, stride=1)
+def _halves(steps: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, C, J) means of the `count` steps before and after the middle of each step."""
+    J = steps.shape[2] - 1
+    means = F.avg_pool1d(F.pad(steps, (count - 1, count - 1)), count, stride=1)
     return means[..., :J], means[..., count : count + J]
 
 
 def _smaller(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Give the smaller amount where both have the same sign, else 0."""
-    same = (one * other) > 0
-    return torch.minimum(one.abs(), other.abs()) * same
+    return torch.minimum(one, other).relu_() + torch.maximum(one, other).neg_().relu_()
+
+
+def _step_means(values: torch.Tensor, step: int) -> torch.Tensor:
+    """(N, C, J + 1) means over stretches of `step` rows that end in the middle of each step.
+
+    Everything that is pooled over more rows is made of these, which are fewer.
+    """
+    return F.avg_pool1d(F.pad(values, (step // 2, step - step // 2)), step, stride=step)
+
+
+def _around(steps: torch.Tensor, window: int, step: int) -> torch.Tensor:
+    """(N, C, J) means over the window around each step, of what `_step_means` gives."""
+    J, count = steps.shape[2] - 1, window // step
+    before = count // 2 - 1
+    means = F.avg_pool1d(F.pad(steps, (max(before, 0), count // 2)), count, stride=1)
+    return means[..., :J]
 
 
 def _pool(
@@ -147,8 +194,8 @@ def _pool(
 ) -> torch.Tensor:
     """(N, 2D, J) mean and standard deviation of the latents in the window around each step.
 
-    In float64: the root of a small variance, a difference of two squares, would turn the rounding of
-    float32, which depends on where a tile was cut, into a thousand times as much.
+    In float64: the root of a small variance, a difference of two squares, would turn the rounding
+    of float32, which depends on where a tile was cut, into a thousand times as much.
     """
     latents = latents.double()
     weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride).double()

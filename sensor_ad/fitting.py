@@ -317,7 +317,7 @@ class _Job:
             weight.append(dense.weight[steps].cpu().numpy())
             size = core.stop - core.start
             at = np.flatnonzero(checked[start : start + size])[::every]
-            chosen = dense.residuals[:, :, core][:, :, torch.from_numpy(at)].cpu().numpy()
+            chosen = dense.residuals()[:, :, core][:, :, torch.from_numpy(at)].cpu().numpy()
             seen = packed.mask[start : start + size][at].T > 0
             residuals.append(np.where(seen, chosen, np.nan))
             start += size

@@ -160,7 +160,7 @@ class Scorer:
         """Run the one pass and the detectors over tile after tile."""
         made = dense_pass(tiles, self.network, self.preparation, self.layout, self.window)
         for tile, dense in made:
-            contribution, joined = contributions(dense.residuals, self.residual_scale)
+            contribution, joined = contributions(dense, self.residual_scale)
             rows = {RECONSTRUCTION: joined}
             if self.stand_still.judges:
                 ratio = self.stand_still.ratio(tile.values)
@@ -252,24 +252,21 @@ def dense_pass(
             yield tile, run_tile(outputs, preparation, tile.values, window, layout, device)
 
 
-def contributions(residuals: torch.Tensor, residual_scale: Floats) -> tuple[Floats, Floats]:
+def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats]:
     """Relate residuals to the most that is normal for each tag.
 
     Parameters
     ----------
-    residuals
-        (5, C, P) absolute, scaled units.
     residual_scale
         (5, C).
 
     Returns
     -------
-    (P, C) float32 contributions, the highest of the three scales of time, 1 = edge of normal; and
-    (P,) all tags joined by their power mean.
+    (P, C) float32 contributions, 1 = edge of normal; and (P,) all tags joined by their power mean.
     """
     with torch.inference_mode():
-        scale = torch.from_numpy(residual_scale.astype(np.float32)).to(residuals.device)
-        parts = (residuals / scale[:, :, None]).amax(dim=0)
+        scale = torch.from_numpy(residual_scale.astype(np.float32)).to(dense.brief.device)
+        parts = dense.contributions(scale)
         joined = parts.square().square().mean(dim=0) ** (1 / POWER)
         return parts.T.contiguous().cpu().numpy(), joined.cpu().numpy().astype(np.float64)
 

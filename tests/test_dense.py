@@ -120,11 +120,11 @@ def test_pooled_latents_equal_naive(passed):
 
 def test_residuals_of_rows_equal_naive(passed):
     _, _, _, mask, residual, _, dense = passed
-    assert len(dense.residuals) == len(RESIDUAL_SCALES)
-    close(dense.residuals[ROW].T, np.abs(residual))
+    assert len(dense.residuals()) == len(RESIDUAL_SCALES)
+    close(dense.residuals()[ROW].T, np.abs(residual))
     for c in range(C):
         expected = [naive.spike(residual[:, c], mask[:, c] > 0, row) for row in range(len(mask))]
-        close(dense.residuals[SPIKE, c], expected)
+        close(dense.residuals()[SPIKE, c], expected)
 
 
 def test_residuals_of_an_eighth_of_a_window_equal_naive(passed):
@@ -135,7 +135,7 @@ def test_residuals_of_an_eighth_of_a_window_equal_naive(passed):
             around = [k for k in range(row - size // 2, row + size // 2 + 1) if 0 <= k < P]
             weights = mask[around, c].tolist()
             mean = naive.weighted_mean(residual[around, c], weights, size, LEAST_WEIGHT)
-            close(dense.residuals[ROW + 1, c, row], abs(mean) * mask[row, c])
+            close(dense.residuals()[ROW + 1, c, row], abs(mean) * mask[row, c])
 
 
 @pytest.mark.parametrize("scale", range(len(LONG_WINDOWS)))
@@ -148,18 +148,20 @@ def test_lasting_residuals_equal_naive(passed, scale):
             for middle in range(step // 2, len(mask), step)
         ]
         expected = [naive.between_steps(steps, step, row) for row in range(len(mask))]
-        close(dense.residuals[ROW + 2 + scale, c], np.array(expected) * mask[:, c])
+        close(dense.residuals()[ROW + 2 + scale, c], np.array(expected) * mask[:, c])
 
 
 def test_hidden_readings_change_nothing(passed):
     _, layout, x, mask, _, _, dense = passed
     values = readings(160)
     assert (mask == 0).any()
-    for name in ("residuals", "expected", "level", "latents"):
+    assert torch.isfinite(dense.residuals()).all()
+    for name in ("expected", "level", "latents"):
         assert torch.isfinite(getattr(dense, name)).all()
     nothing = np.full_like(values, np.nan)
     _, empty = run(nothing, preparation_for(values), layout)
-    for name in ("residuals", "level", "latents", "weight", "observed"):
+    assert (empty.residuals() == 0).all()
+    for name in ("level", "latents", "weight", "observed"):
         assert (getattr(empty, name) == 0).all()
     assert len(x) == len(values)
 
@@ -187,9 +189,23 @@ def test_core_of_a_tile_knows_no_cut(window, fine):
         one, other = getattr(whole, field.name), getattr(part, field.name)
         if field.name in ("latents", "level", "weight"):
             one, other = one[steps], other[core_steps]
+        elif field.name == "lasting":
+            one, other = one[..., steps], other[..., core_steps]
         else:
             one, other = one[..., rows], other[..., core]
         torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5, msg=field.name)
+
+
+def test_contributions_are_the_highest_over_the_scales_of_time(passed):
+    *_, dense = passed
+    scale = torch.rand((len(RESIDUAL_SCALES), C)) + 0.5
+    expected = (dense.residuals() / scale[:, :, None]).amax(dim=0)
+    step = dense.brief.shape[2] // dense.lasting.shape[2]
+    found = dense.contributions(scale)
+    # The two longest scales are joined before they are interpolated, which lies above at most.
+    assert (found >= expected - 1e-6).all()
+    torch.testing.assert_close(found[:, step // 2 :: step], expected[:, step // 2 :: step],
+                               atol=0.2, rtol=0.1)  # fmt: skip
 
 
 @pytest.mark.parametrize("step", [1, 2, 8])

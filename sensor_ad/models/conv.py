@@ -54,7 +54,8 @@ class ConvAutoencoder(nn.Module):
         self.encoder = nn.Sequential(*down)
         self.bottleneck = nn.Conv1d(W, self.latent, BOTTLENECK_KERNEL, padding="same")
         self.widen = nn.Sequential(
-            nn.Conv1d(self.latent, W, BOTTLENECK_KERNEL, padding="same"), nn.LeakyReLU(SLOPE)
+            nn.Conv1d(self.latent, W, BOTTLENECK_KERNEL, padding="same"),
+            nn.LeakyReLU(SLOPE, inplace=True),
         )
         self.decoder = nn.Sequential(*[_up(W) for _ in range(self.depth - 1)])
         self.output = nn.ConvTranspose1d(W, channels, KERNEL, stride=2, padding=1)
@@ -108,11 +109,12 @@ class ConvAutoencoder(nn.Module):
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv1d(inputs, outputs, KERNEL, stride=2, padding=1), nn.LeakyReLU(SLOPE)
+        nn.Conv1d(inputs, outputs, KERNEL, stride=2, padding=1), nn.LeakyReLU(SLOPE, inplace=True)
     )
 
 
 def _up(width: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.ConvTranspose1d(width, width, KERNEL, stride=2, padding=1), nn.LeakyReLU(SLOPE)
+        nn.ConvTranspose1d(width, width, KERNEL, stride=2, padding=1),
+        nn.LeakyReLU(SLOPE, inplace=True),
     )
