@@ -56,7 +56,6 @@ NEIGHBOUR_TYPES = frozenset(
 )
 TREE_TYPES = frozenset({"sklearn.tree._tree.Tree"})
 ALLOWED_TYPES: dict[str, frozenset[str]] = {
-    "isolation_forest": TREE_TYPES,
     "pyod:ABOD": NEIGHBOUR_TYPES | {"pyod.models.abod.ABOD"},
     "pyod:GMM": frozenset({"pyod.models.gmm.GMM"}),
     "pyod:HBOS": frozenset({"pyod.models.hbos.HBOS"}),

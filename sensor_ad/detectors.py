@@ -1,7 +1,7 @@
 """Detectors on features: rows of features come in, how unlike the normal ones each is goes out.
 
 A detector is fitted to normal rows, `score` is higher when more abnormal, and its state is plain
-arrays or, for forests and PyOD's detectors, an estimator that a bundle keeps with skops.
+arrays or, for PyOD's detectors, an estimator that a bundle keeps with skops.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 from sensor_ad.config import ScoringSettings
 from sensor_ad.detector_names import PYOD_TESTED
 from sensor_ad.errors import ModelError
+from sensor_ad.forest import Forest, forest_of
 from sensor_ad.records import Floats
 
 SPREAD_FLOOR = 1e-3
 """Least standard deviation of a feature, as a share of the largest one."""
+FOREST_ARRAYS = ("feature", "threshold", "left", "right", "path")
 FOREST_SAMPLES = 256
 """Rows per tree, as in Liu, Ting and Zhou, "Isolation Forest", ICDM 2008."""
 PYOD_ROWS = 4096
@@ -145,37 +147,46 @@ class Nearest:
 
 
 class IsolationForest:
-    """Isolation forest of scikit-learn, its sign turned so that higher is more abnormal."""
+    """Isolation forest, grown by scikit-learn and walked as plain arrays."""
 
     def __init__(self, trees: int, seed: int) -> None:
         self._trees = trees
         self._seed = seed
-        self._forest: Any = None
+        self._forest: Forest | None = None
         self._width = 0
 
     def fit(self, features: Floats) -> None:
         """Grow the trees on (N, D) features."""
-        from sklearn.ensemble import IsolationForest as Forest
+        from sklearn.ensemble import IsolationForest as Grown
 
         features = _checked(features, None).astype(np.float32)
         samples = min(FOREST_SAMPLES, len(features))
-        forest = Forest(n_estimators=self._trees, max_samples=samples, random_state=self._seed)
-        self._forest, self._width = forest.fit(features), features.shape[1]
+        grown = Grown(n_estimators=self._trees, max_samples=samples, random_state=self._seed)
+        self._forest, self._width = forest_of(grown.fit(features)), features.shape[1]
 
     def score(self, features: Floats) -> Floats:
         """Give (N,) anomaly scores between 0 and 1."""
-        features = _checked(features, self._width).astype(np.float32)
-        if not len(features):
-            return np.empty(0)
-        return -np.asarray(self._forest.score_samples(features))
+        assert self._forest is not None
+        return self._forest.score(_checked(features, self._width))
 
     def state(self) -> tuple[dict[str, Floats], Any]:
-        """Give the forest, for skops."""
-        return {"width": np.array([self._width])}, self._forest
+        """Give the arrays of the forest."""
+        assert self._forest is not None
+        sizes = np.array([self._width, self._forest.depth, self._forest.samples])
+        arrays = {name: getattr(self._forest, name) for name in FOREST_ARRAYS}
+        return {"sizes": sizes, **arrays}, None
 
     def restore(self, arrays: dict[str, Floats], estimator: Any) -> None:
-        """Take it back."""
-        self._forest, self._width = estimator, int(arrays["width"][0])
+        """Take them back, after checking that no index leads out of them."""
+        width, depth, samples = (int(size) for size in arrays["sizes"])
+        trees: dict[str, Any] = {name: arrays[name] for name in FOREST_ARRAYS}
+        forest = Forest(**trees, depth=depth, samples=samples)
+        if not forest.sound(width):
+            raise ModelError(
+                "the isolation forest of the model is not sound: an index leads out of its arrays; "
+                "take another model (sensor-ad models list), or train again."
+            )
+        self._forest, self._width = forest, width
 
 
 class PyOD:

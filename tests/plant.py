@@ -33,7 +33,11 @@ SETTINGS: dict[str, Any] = {
     "data": {"train": ["normal.csv"]},
     "prepare": {"window": 16},
     "training": {"max_epochs": 5},
-    "scoring": {"trees": 20, "bank_size": 256},
+    "scoring": {
+        "trees": 20,
+        "bank_size": 256,
+        "detectors": ["mahalanobis", "isolation_forest", "nearest", "pyod:IForest"],
+    },
     "tags": {"pressure": {"unit": "bar"}},
 }
 

@@ -26,10 +26,10 @@ from sensor_ad.trees import sound_trees
 
 FILES = (
     "arrays.npz",
-    "isolation_forest.skops",
     "manifest.json",
     "manifest.sha256",
     "network.safetensors",
+    "pyod_IForest.skops",
 )
 REMEDY = "restore it from a copy, take another model (sensor-ad models list), or train again."
 
@@ -282,12 +282,12 @@ class Canary:
 @pytest.mark.parametrize("kind", ["object", "within", "function"])
 def test_forest_of_a_foreign_type_is_not_loaded(folder, tmp_path, kind):
     canary = tmp_path / "canary"
-    path = folder / "isolation_forest.skops"
-    forest = skops.io.load(path, trusted=sorted(ALLOWED_TYPES["isolation_forest"]))
+    path = folder / "pyod_IForest.skops"
+    forest = skops.io.load(path, trusted=sorted(ALLOWED_TYPES["pyod:IForest"]))
     if kind == "object":
         forest = Canary(str(canary))
     elif kind == "within":
-        forest.estimators_[3].extra = Canary(str(canary))
+        forest.detector_.estimators_[3].extra = Canary(str(canary))
     else:
         forest.extra = shutil.rmtree
     skops.io.dump(forest, path)
@@ -296,24 +296,24 @@ def test_forest_of_a_foreign_type_is_not_loaded(folder, tmp_path, kind):
     foreign = "shutil.rmtree" if kind == "function" else f"{Canary.__module__}.Canary"
 
     assert refusal(folder) == (
-        f"{path} holds the type {foreign}, which no isolation_forest needs; it was not loaded. "
+        f"{path} holds the type {foreign}, which no pyod:IForest needs; it was not loaded. "
         "Take another model (sensor-ad models list), or train again."
     )
     assert not canary.exists()
 
 
 def test_type_allowed_for_one_detector_is_foreign_to_another(tmp_path):
-    path = tmp_path / "isolation_forest.skops"
+    path = tmp_path / "pyod_IForest.skops"
     detector = make_detector("pyod:HBOS", ScoringSettings(), 0)
     detector.fit(np.random.default_rng(0).normal(size=(200, 4)))
     skops.io.dump(detector.state()[1], path)
 
     with pytest.raises(ModelError, match=r"holds the type pyod\.models\.hbos\.HBOS, which no "):
-        _load_estimator(path, "isolation_forest", 4)
+        _load_estimator(path, "pyod:IForest", 4)
 
 
 def test_skops_file_that_is_none(folder):
-    path = folder / "isolation_forest.skops"
+    path = folder / "pyod_IForest.skops"
     for content in (b"", b"not a zip", path.read_bytes()[:-100]):
         path.write_bytes(content)
         seal(folder)
@@ -326,16 +326,16 @@ def test_skops_file_that_is_none(folder):
 
 def forge(folder, change, width=None):
     """Change the nodes of one tree in a bundle's forest, and make the hashes fit."""
-    path = folder / "isolation_forest.skops"
-    forest = skops.io.load(path, trusted=sorted(ALLOWED_TYPES["isolation_forest"]))
-    tree = forest.estimators_[7].tree_
+    path = folder / "pyod_IForest.skops"
+    forest = skops.io.load(path, trusted=sorted(ALLOWED_TYPES["pyod:IForest"]))
+    tree = forest.detector_.estimators_[7].tree_
     state = tree.__getstate__()
     nodes = state["nodes"].copy()
     change(nodes)
     forged = Tree(width or tree.n_features, np.array([1], dtype=np.intp), 1)
     forged.__setstate__({**state, "nodes": nodes})
     # An estimator's tree is a plain attribute.
-    forest.estimators_[7].tree_ = forged
+    forest.detector_.estimators_[7].tree_ = forged
     skops.io.dump(forest, path)
     seal(folder)
 
@@ -348,6 +348,21 @@ def put(field, value, leaf=False):
         nodes[field][at] = value
 
     return change
+
+
+@pytest.mark.parametrize("name", ["left", "right", "feature"])
+@pytest.mark.parametrize("value", [1_000_000, -1])
+def test_own_forest_that_leads_out_of_its_arrays(folder, name, value):
+    with np.load(folder / "arrays.npz") as stored:
+        arrays = {key: stored[key].copy() for key in stored.files}
+    arrays[f"detector/isolation_forest/{name}"][3, 0] = value
+    np.savez(folder / "arrays.npz", **arrays)
+    seal(folder)
+
+    assert refusal(folder) == (
+        "the isolation forest of the model is not sound: an index leads out of its arrays; take "
+        "another model (sensor-ad models list), or train again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -370,13 +385,13 @@ def test_tree_that_leads_out_of_its_arrays(folder, change):
     load_bundle(folder)
     forge(folder, change)
 
-    assert refusal(folder) == damage(folder, "isolation_forest.skops")
+    assert refusal(folder) == damage(folder, "pyod_IForest.skops")
 
 
 def test_tree_for_more_features_than_there_are(folder):
     forge(folder, put("feature", 900), width=1000)
 
-    assert refusal(folder) == damage(folder, "isolation_forest.skops")
+    assert refusal(folder) == damage(folder, "pyod_IForest.skops")
 
 
 @pytest.mark.parametrize(

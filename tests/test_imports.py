@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     {"errors", "records", "hashing", "detector_names", "prefetch", "progress", "trees"},
-    {"durable", "manifest", "tags_file",
+    {"durable", "manifest", "tags_file", "forest",
      "conditions", "devices", "features", "grid", "quality", "calibration",
      "standstill", "wording", "exports"},
     {"config", "store", "simulate", "plots", "event_table"},
