@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from sensor_ad.errors import ResourceError
+
+WORTH_SHARING = 1_000_000
+"""Values in a layer of one training step from which a second CPU thread is worth its waiting: with
+fewer, threads wait for one another longer than they work, and on a busy PC many times as long."""
 
 
 def choose_device(word: str, threads: int) -> tuple[torch.device, tuple[str, ...]]:
@@ -41,3 +48,23 @@ def choose_device(word: str, threads: int) -> tuple[torch.device, tuple[str, ...
         f"here; "
         'install the driver and a CUDA build of torch, or set device = "cpu".'
     )
+
+
+@contextmanager
+def threads_for(values: int, asked: int) -> Iterator[None]:
+    """Run a block on one CPU thread when its steps are too small to be shared.
+
+    Parameters
+    ----------
+    values
+        Numbers in one layer of one step.
+    asked
+        Threads that the config asks for; 0 leaves it to this rule.
+    """
+    before = torch.get_num_threads()
+    if not asked and values < WORTH_SHARING:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sensor_ad.config import Config
+from sensor_ad.devices import threads_for
 from sensor_ad.errors import DataError
 from sensor_ad.evidence import CalibrationRows, by_step, latent_plane
 from sensor_ad.grid import Rows, Tile, tiles
@@ -272,16 +273,18 @@ class _Job:
         total = epochs or self.config.training.max_epochs
         folder = None if self.checkpoints is None else self.checkpoints / what.replace(" ", "-")
         self.announce(f"training {what}", 0, total)
-        trained = train_network(
-            network,
-            series,
-            check,
-            self.config.training,
-            self.config.seed,
-            folder,
-            epochs,
-            lambda entry: self.announce(f"training {what}", int(entry["epoch"]), total),
-        )
+        values = self.config.training.batch * series.crop * network.width
+        with threads_for(values, self.config.threads):
+            trained = train_network(
+                network,
+                series,
+                check,
+                self.config.training,
+                self.config.seed,
+                folder,
+                epochs,
+                lambda entry: self.announce(f"training {what}", int(entry["epoch"]), total),
+            )
         self.announce(f"training {what}", total, total)
         return trained
 
