@@ -68,3 +68,23 @@ def threads_for(values: int, asked: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def threads_beside_reading(asked: int) -> Iterator[None]:
+    """Run a block on all CPU threads but one, which the thread that reads ahead keeps busy.
+
+    Threads of torch wait actively: with one more of them than cores, all slow down many times.
+
+    Parameters
+    ----------
+    asked
+        Threads that the config asks for; 0 leaves it to this rule.
+    """
+    before = torch.get_num_threads()
+    if not asked:
+        torch.set_num_threads(max(1, before - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -14,6 +14,7 @@ from sensor_ad import __version__
 from sensor_ad.bundle import Bundle
 from sensor_ad.compare import Differences, compare_period, compare_tags
 from sensor_ad.config import Config, to_table, to_toml
+from sensor_ad.devices import threads_beside_reading
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
 from sensor_ad.limits import pause_rows
@@ -69,8 +70,9 @@ class ScoringRun:
         )
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
-            for tile in scorer.score(source):
-                out.add(_from(tile, report_from))
+            with threads_beside_reading(config.threads):
+                for tile in scorer.score(source):
+                    out.add(_from(tile, report_from))
         except BaseException:
             out.close()
             raise
