@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import platform
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,14 @@ class ScoringRun:
         )
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
-            with threads_beside_reading(config.threads):
+            with threads_beside_reading(config.threads), ThreadPoolExecutor(1, "write") as writer:
+                written: Future[None] | None = None
                 for tile in scorer.score(source):
-                    out.add(_from(tile, report_from))
+                    if written is not None:
+                        written.result()
+                    written = writer.submit(out.add, _from(tile, report_from))
+                if written is not None:
+                    written.result()
         except BaseException:
             out.close()
             raise

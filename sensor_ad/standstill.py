@@ -49,13 +49,23 @@ class StandStill:
         -------
         (P, C) float32; above 1 where a tag stands still for longer than it ever did.
         """
-        ratio = np.zeros(values.shape, dtype=np.float32)
+        columns = np.ascontiguousarray(values.T)
+        ratio = np.zeros(columns.shape, dtype=np.float32)
         for c in np.flatnonzero(np.isfinite(self.usual)):
-            column = values[:, c]
-            hold = np.minimum(_holds(column), self.cap)
-            at_rest = np.isin(column, self.resting[c]) | np.isnan(column)
-            ratio[:, c] = np.where(at_rest, 0.0, hold / self.usual[c])
-        return ratio
+            column, usual = columns[c], self.usual[c]
+            ratio[c] = 1 / usual
+            still = np.flatnonzero(column[1:] == column[:-1]) + 1
+            if len(still):
+                # Rows that repeat the one before are few: only their stretches are counted.
+                begins = np.flatnonzero(np.diff(still, prepend=-1) > 1)
+                before = np.repeat(still[begins], np.diff(begins, append=len(still))) - 1
+                ratio[c, still] = np.minimum(still - before + 1, self.cap) / usual
+            at_rest = np.isnan(column)
+            resting = self.resting[c][np.isfinite(self.resting[c])]
+            if len(resting):
+                at_rest |= np.isin(column, resting)
+            ratio[c][at_rest] = 0.0
+        return ratio.T
 
 
 def fit_stand_still(values: Floats, kinds: Sequence[str], window: int) -> StandStill:
