@@ -127,6 +127,7 @@ def train(
         "model": trained.model,
         "folder": str(trained.folder),
         "rows": trained.account.kept,
+        "rows_learnt": trained.learnt,
         "fitted_by": trained.fitted.scheme,
         "limit": limit.value,
         "statement": limit.statement,
@@ -267,7 +268,7 @@ def _workspace(path: Path) -> Workspace:
 def _training_lines(trained: Any) -> list[str]:
     limit = trained.fitted.limit
     return [
-        f"Model {trained.model} was trained on {trained.account.kept} rows "
+        f"Model {trained.model} was trained on {trained.learnt} rows "
         f"({trained.fitted.scheme}) and is in service.",
         limit.statement,
         f"False events on calibration data: {limit.achieved}",

@@ -36,6 +36,8 @@ class TrainResult:
     model: str
     folder: Path
     fitted: Fitted
+    learnt: int
+    """Grid rows that were learnt from, calibrated on or left between parts."""
     account: RowAccount
     quality: tuple[TagQuality, ...]
     notes: tuple[str, ...]
@@ -96,7 +98,8 @@ def train(config: Config, exports: Sequence[Path] = (), announce: Announce = sil
         shutil.rmtree(checkpoints, ignore_errors=True)
         clock.lap("saving")
     folder = workspace.models / model
-    return TrainResult(model, folder, fitted, account, quality, notes, clock.seconds)
+    learnt = int(history.rows.used.sum())
+    return TrainResult(model, folder, fitted, learnt, account, quality, notes, clock.seconds)
 
 
 def score(
