@@ -21,6 +21,7 @@ EVIDENCE = [
     "mahalanobis",
     "isolation_forest",
     "nearest",
+    "pyod_IForest",
     "level_shift",
 ]
 TAGS = ["flow", "pressure", "temperature", "energy"]
