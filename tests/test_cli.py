@@ -241,9 +241,9 @@ def test_quiet_is_silent_on_stderr(site):
     assert (ended.code, ended.err) == (0, "")
     told = json.loads(ended.out)
     assert set(told) == {
-        "model", "folder", "rows", "fitted_by", "limit", "statement", "seconds",
+        "model", "folder", "rows", "rows_learnt", "fitted_by", "limit", "statement", "seconds",
     }  # fmt: skip
-    assert told["rows"] == plant.TRAIN_ROWS
+    assert told["rows"] == told["rows_learnt"] == plant.TRAIN_ROWS
     assert told["fitted_by"] == "parts in time"
     assert (site.models / told["model"]).is_dir()
     assert not leftovers(site.folder)
