@@ -21,8 +21,9 @@ def test_frames_give_what_the_commands_give(detector, shared, bundle):
     by_command = plant.score_export(shared.config, bundle, [shared.later])
     scores = detector.score(later_of(shared))
 
-    assert plant.farthest(scores, by_command.scores) <= 1e-6
-    assert detector.fitted.limit.value == pytest.approx(bundle.fitted.limit.value, abs=1e-6)
+    # Trained apart, maybe on other numbers of threads: what is promised for those holds here too.
+    assert plant.farthest(scores, by_command.scores) <= 1e-5
+    assert detector.fitted.limit.value == pytest.approx(bundle.fitted.limit.value, abs=1e-5)
     ours, theirs = detector.events(), by_command.result.events
     assert [(e.id, e.start_us, e.end_us, e.kind, e.sensor) for e in ours] == [
         (e.id, e.start_us, e.end_us, e.kind, e.sensor) for e in theirs
