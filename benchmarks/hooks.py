@@ -29,8 +29,7 @@ def direct(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Reconstruct, and return the latents beside it: what `forward` does, without a hook."""
     with torch.inference_mode():
-        shown = torch.cat([values * mask, mask], dim=1)
-        latents = network.bottleneck(network.encoder(shown))
+        latents = network.bottleneck(network.encoder(torch.cat([values * mask, mask], dim=1)))
         return network.output(network.decoder(network.widen(latents))), latents
 
 

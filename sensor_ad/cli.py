@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sensor_ad import __version__
-from sensor_ad.errors import PARTLY_DONE, SensorAdError
+from sensor_ad.errors import PARTLY_DONE, SensorAdError, lack_of_memory
 from sensor_ad.progress import Progress, messages
 
 if TYPE_CHECKING:
@@ -246,6 +246,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        lacking = lack_of_memory(error)
+        if lacking is None:
+            raise
+        typer.echo(f"sensor-ad: {lacking}", err=True)
+        sys.exit(lacking.exit_code)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -125,9 +125,26 @@ def run_tile(
 def _brief(residual: torch.Tensor, mask: torch.Tensor, window: int) -> torch.Tensor:
     """(3, N, C, P) absolute residual as a spike, of the row, and over an eighth of a window."""
     short = max(3, window // SHORT_SHARE + 1)
-    around = (short, 1, short // 2)
-    mean = _weighted(F.avg_pool1d(residual, *around), F.avg_pool1d(mask, *around))
+    mean = _weighted(_means(residual, short), _means(mask, short))
     return torch.stack([_spikes(residual, mask), residual.abs(), mean.abs_().mul_(mask)])
+
+
+def _means(values: torch.Tensor, size: int) -> torch.Tensor:
+    """(N, C, P) means over the `size` rows around each row, 0 beyond the ends.
+
+    Sums of 1, 2, 4 … rows are made by doubling, and those that `size` consists of are added: a few
+    additions a row where a moving box needs `size`, always in the same order.
+    """
+    P = values.shape[2]
+    sums = F.pad(values, (size // 2, size - 1 - size // 2))
+    total, taken, length = torch.zeros_like(values), 0, 1
+    while length <= size:
+        if size & length:
+            total += sums[..., taken : taken + P]
+            taken += length
+        sums = sums[..., :-length] + sums[..., length:]
+        length *= 2
+    return total.div_(size)
 
 
 def _spikes(residual: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -178,7 +195,8 @@ def _step_means(values: torch.Tensor, step: int) -> torch.Tensor:
 
     Everything that is pooled over more rows is made of these, which are fewer.
     """
-    return F.avg_pool1d(F.pad(values, (step // 2, step - step // 2)), step, stride=step)
+    padded = F.pad(values, (step // 2, step - step // 2))
+    return padded.unflatten(2, (-1, step)).mean(dim=3)
 
 
 def _around(steps: torch.Tensor, window: int, step: int) -> torch.Tensor:

@@ -41,5 +41,24 @@ class ResourceError(SensorAdError):
     exit_code = 7
 
 
+def lack_of_memory(error: BaseException) -> ResourceError | None:
+    """Return what to tell the user when an error means that memory ran out, else None.
+
+    torch's own class for a full GPU and its words for a full host are known by name, so that it
+    need not be loaded for them.
+    """
+    words = str(error).splitlines()[0] if str(error) else ""
+    on_gpu = type(error).__name__ == "OutOfMemoryError"
+    if not (on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in words):
+        return None
+    where, remedy = ("memory", "close other programs")
+    if on_gpu:
+        where, remedy = ("memory of the GPU", 'set device = "cpu", or free the GPU')
+    return ResourceError(
+        f"the {where} ran out ({words or 'no details given'}); {remedy}, or choose a smaller "
+        "training.batch or fewer tags. Nothing that was saved is lost."
+    )
+
+
 PARTLY_DONE = 4
 """Exit code of a command that did its work, but not on all of its input."""

@@ -46,6 +46,7 @@ LEAST_PANELS = 2
 LEAST_SHARE = 0.03
 """Share of the event that earns a tag its panel."""
 TOP_IN, TITLE_IN, BOTTOM_IN, LEFT_IN, RIGHT_IN = 0.2, 0.27, 0.66, 1.1, 0.25
+LABEL_IN = 0.65
 """Room around the panels, inches; the same in all events, so that they can be compared."""
 SCORE_IN, PANEL_IN, PANELS_IN, STRIP_IN = 0.65, 1.02, 3.4, 0.28
 """Height of the score, of a tag, of all tags at most, and of an evidence's strip, inches: with its
@@ -181,11 +182,14 @@ def _draw_tag(axes: Axes, snippet: Snippet, tag: Tag, index: int, rank: str, sha
     few = np.isfinite(actual).sum() < 60
     axes.plot(*line(snippet.time_us, actual), color=INK, lw=1.1, marker="." if few else None, ms=3)
     unit = label(tag.unit, 12)
-    axes.set_ylabel(unit if unit else "no unit", labelpad=3)
+    axes.set_ylabel(unit if unit else "no unit")
+    # In one column, and matplotlib need not measure the ticks to find a place for it.
+    axes.yaxis.set_label_coords(-LABEL_IN / (WIDTH_IN - LEFT_IN - RIGHT_IN), 0.5)
     axes.set_title(
         f"{rank}  {label(tag.name, 60)}" + f"  ({100 * share:.0f} % of the event)",
         loc="left",
         pad=3,
+        y=1.0,
     )
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.margins(y=0.08)

@@ -55,7 +55,7 @@ def read_settings(config: Config) -> ReadSettings:
     needed = parse_condition(data.use_when).tags if data.use_when else ()
     ignored = [name for name, tag in config.tags.items() if tag.role == "ignore"]
     return ReadSettings(
-        timezone=data.timezone,
+        timezone=data.timezone if "timezone" in data.model_fields_set else None,
         time_column=data.time_column,
         separator=data.separator,
         decimal=data.decimal,

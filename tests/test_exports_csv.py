@@ -308,7 +308,7 @@ def test_local_times_through_a_year(tmp_path):
 
     np.testing.assert_array_equal(time_us, utc[once].as_unit("us").asi8)
     assert export.account().notes == (
-        "times carry no zone: read as Europe/Berlin; set data.timezone if that is wrong",
+        "times carry no zone: read as Europe/Berlin, as data.timezone says",
     )
 
 

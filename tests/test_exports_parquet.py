@@ -77,7 +77,7 @@ def test_times_of_any_unit(tmp_path, unit, zone, hours):
     time_us, _, export = read(path, timezone="Europe/Berlin")
 
     np.testing.assert_array_equal(time_us - START_US, np.array([0, 1]) * 1_000_000 + hours * 3.6e9)
-    noted = "times carry no zone: read as Europe/Berlin; set data.timezone if that is wrong"
+    noted = "times carry no zone: read as Europe/Berlin, as data.timezone says"
     assert export.account().notes == (() if zone else (noted,))
 
 

@@ -28,6 +28,8 @@ class Plan:
     time_column: str | None
     zone: str
     """IANA zone of times that carry none."""
+    zone_said: bool
+    """Whether the user named it."""
     start_us: int | None
     """Time of the first row, when there is no time column; then `period_us` is given too."""
     period_us: float
@@ -92,7 +94,8 @@ def utc_times(
     """Return times in UTC; those that carry no zone are the plant's."""
     if time_format == ZONED:
         return time_us
-    tally.note(f"times carry no zone: read as {plan.zone}; set data.timezone if that is wrong")
+    why = "as data.timezone says" if plan.zone_said else "set data.timezone if that is wrong"
+    tally.note(f"times carry no zone: read as {plan.zone}{',' if plan.zone_said else ';'} {why}")
     try:
         return to_utc(time_us, plan.zone)
     except BadTimeError as fault:

@@ -17,8 +17,8 @@ SEPARATORS = (",", ";", "\t", "|")
 class ReadSettings:
     """How exports are to be read."""
 
-    timezone: str = "UTC"
-    """IANA zone of times that carry none."""
+    timezone: str | None = None
+    """IANA zone of times that carry none; None: nobody said, and UTC is assumed."""
     time_column: str | None = None
     """None: found by its content and its name."""
     separator: str | None = None
@@ -41,9 +41,13 @@ class ReadSettings:
     """Bytes read at a time; never changes what comes out."""
 
 
+UNSAID_ZONE = "UTC"
+"""Zone of times that carry none when nobody said which."""
+
+
 def check_settings(settings: ReadSettings) -> None:
     """Refuse settings that no export can be read with."""
-    _zone(settings.timezone)
+    _zone(settings.timezone or UNSAID_ZONE)
     if settings.separator is not None and settings.separator not in SEPARATORS:
         raise UsageError(
             f"separator is {settings.separator!r}, expected one of , ; tab |: correct it, or leave "
@@ -91,7 +95,7 @@ def start_us(settings: ReadSettings) -> int | None:
             "correct it."
         ) from None
     if start.tzinfo is None:
-        start = start.replace(tzinfo=_zone(settings.timezone))
+        start = start.replace(tzinfo=_zone(settings.timezone or UNSAID_ZONE))
     since = start.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 

@@ -14,7 +14,7 @@ from sensor_ad.exports.duplicates import one_row_per_time
 from sensor_ad.exports.files import file_kind, find_files
 from sensor_ad.exports.order import Rows, Sorter
 from sensor_ad.exports.parquet import ParquetTable, parquet_blocks, sniff_parquet
-from sensor_ad.exports.settings import ReadSettings, check_settings, start_us
+from sensor_ad.exports.settings import UNSAID_ZONE, ReadSettings, check_settings, start_us
 from sensor_ad.exports.sniff import sniff
 from sensor_ad.exports.tables import Table, TableReader
 from sensor_ad.exports.tally import Tally, quoted
@@ -122,7 +122,8 @@ def open_export(paths: Sequence[Path], settings: ReadSettings) -> Export:
     plan = Plan(
         tags=tags,
         time_column=time_column,
-        zone=settings.timezone,
+        zone=settings.timezone or UNSAID_ZONE,
+        zone_said=settings.timezone is not None,
         start_us=start_us(settings),
         period_us=(settings.period_s or 0.0) * 1e6,
         block_bytes=settings.block_bytes,
