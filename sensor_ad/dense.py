@@ -196,7 +196,7 @@ def _step_means(values: torch.Tensor, step: int) -> torch.Tensor:
     Everything that is pooled over more rows is made of these, which are fewer.
     """
     padded = F.pad(values, (step // 2, step - step // 2))
-    return padded.unflatten(2, (-1, step)).mean(dim=3)
+    return padded.reshape(*padded.shape[:2], -1, step).mean(dim=3)
 
 
 def _around(steps: torch.Tensor, window: int, step: int) -> torch.Tensor:
