@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from sensor_ad import __version__
 from sensor_ad.calibration import Calibration
-from sensor_ad.config import Config, make_config, to_table
+from sensor_ad.config import NETWORK_WORDS, Config, make_config, to_table
 from sensor_ad.detectors import Mahalanobis, Standardiser, column_name, make_detector
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
@@ -39,7 +39,7 @@ from sensor_ad.manifest import (
     sha256,
 )
 from sensor_ad.models import make_network
-from sensor_ad.prepare import from_json, to_json
+from sensor_ad.prepare import from_json, known_inputs, to_json
 from sensor_ad.records import Floats
 from sensor_ad.scoring import LEVEL_SHIFT, LatentDetectors, Scorer
 from sensor_ad.standstill import StandStill
@@ -130,8 +130,16 @@ def save_bundle(
         (temporary / MANIFEST_HASH).write_text(f"{digest}  {MANIFEST}\n", newline="\n")
 
 
-def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
+def load_bundle(
+    folder: Path, device: torch.device | None = None, own_network: str | None = None
+) -> Bundle:
     """Check a bundle whole, then rebuild its model.
+
+    Parameters
+    ----------
+    own_network
+        What the user's own config says of `model.name`: a network of their own is imported only
+        when they name it themselves, never because a bundle does.
 
     Raises
     ------
@@ -141,7 +149,14 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
     manifest, arrays = check_bundle(folder)
     config = make_config(manifest["config"], origin=f"the config in {folder}")
     preparation = from_json(manifest["preparation"], arrays)
-    network = make_network(config.model, len(preparation.tags), manifest["window"])
+    if config.model.name not in NETWORK_WORDS and config.model.name != own_network:
+        raise ModelError(
+            f"{folder} was made with the network {config.model.name}, which is not part of "
+            f"sensor_ad: its code is run only when you name it; set model.name to it in your "
+            f"config (from Python: load(folder, network={config.model.name!r}))."
+        )
+    known = known_inputs(preparation.tags, preparation.kinds)
+    network = make_network(config.model, len(preparation.tags), manifest["window"], known)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -42,6 +42,11 @@ def _as_time(value: object) -> object:
     return value
 
 
+NETWORK_WORDS = ("conv",)
+"""The networks by their word; see `sensor_ad.models`."""
+OWN_NETWORK = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+"""A user's own network by its import path: ``package.module:Class``."""
+
 Time = Annotated[datetime, BeforeValidator(_as_time)]
 Policy = Literal["refuse", "tolerate"]
 
@@ -169,9 +174,34 @@ class PrepareSettings(_Section):
 class ModelSettings(_Section):
     """Which network, and how large; sizes follow window and tags when unset."""
 
-    name: Literal["conv"] = Field("conv", description="The network.")
-    latent: int | None = Field(None, ge=1, description="Channels of the bottleneck D.")
+    name: str = Field(
+        "conv",
+        description="The network: one of ours by its word, or one's own as 'package.module:Class'.",
+        json_schema_extra={
+            "pattern": f"^({'|'.join(NETWORK_WORDS)})$|{OWN_NETWORK}",
+            "examples": [*NETWORK_WORDS],
+        },
+    )
+    latent: int | None = Field(None, ge=1, description="Size of the bottleneck D.")
     width: int | None = Field(None, ge=4, description="Channels of the hidden layers.")
+    layer: str | None = Field(
+        None, description="Layer whose outputs are the latents; the network's bottleneck if unset."
+    )
+    options: dict[str, bool | int | float | str] = Field(
+        {}, description="What this network takes beyond; see docs/models.md."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in NETWORK_WORDS and not re.match(OWN_NETWORK, value):
+            near = difflib.get_close_matches(value, NETWORK_WORDS, 1, 0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"{value!r} is not one of {', '.join(NETWORK_WORDS)}, nor the import path "
+                f"'package.module:Class' of a network of your own{hint}"
+            )
+        return value
 
 
 class TrainingSettings(_Section):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sensor_ad.features import LayerOutputs
 from sensor_ad.grid import Layout
-from sensor_ad.models import ConvAutoencoder
+from sensor_ad.models import Network, as_output
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Floats
 
@@ -42,7 +42,9 @@ class Dense:
     lasting: torch.Tensor
     """(2, C, J) absolute scaled residual over one and over four windows, at pooled steps."""
     mask: torch.Tensor
-    """(C, P) 1 where observed."""
+    """(C, P) 1 where observed, and the network's expectation counts."""
+    rows: dict[str, torch.Tensor]
+    """Name -> (P,) evidence of the network's own."""
     observed: torch.Tensor
     """(P,) share of the cells observed in the window around each row."""
     latents: torch.Tensor
@@ -96,27 +98,33 @@ def run_tile(
         L, rows.
     """
     network = outputs.network
-    assert isinstance(network, ConvAutoencoder)
+    assert isinstance(network, Network)
     x_rows, mask_rows = preparation.scaled(values)
     x = torch.from_numpy(x_rows).to(device).T[None].contiguous()
     mask = torch.from_numpy(mask_rows).to(device).T[None].contiguous()
-    expected, hooked = outputs(x, mask)
+    result, hooked = outputs(x, mask)
     with torch.inference_mode():
-        step = layout.align
-        residual = (x - expected).mul_(mask)
-        steps, seen = _step_means(residual, step), _step_means(mask, step)
-        observed = _around(seen, window, step)
+        output, step = as_output(result), layout.align
+        expected = output.expected
+        opinion = network.judged(mask)
+        judged = mask if opinion is None else opinion
+        residual = (x - expected).mul_(judged)
+        steps, seen = _step_means(residual, step), _step_means(judged, step)
+        observed = _around(seen if opinion is None else _step_means(mask, step), window, step)
         weight = observed.mean(dim=1)
         # Scaled values are 0 where unobserved.
         level = _weighted(_around(_step_means(x, step), window, step), observed)
         lasting = [_lasting(steps, seen, windows * window // 2 // step) for windows in LONG_WINDOWS]
         return Dense(
             expected=expected[0],
-            brief=_brief(residual, mask, window)[:, 0],
+            brief=_brief(residual, judged, window)[:, 0],
             lasting=torch.stack(lasting)[:, 0],
-            mask=mask[0],
+            mask=judged[0],
+            rows={name: part[0] for name, part in output.rows.items()},
             observed=_to_rows(weight[:, None], step)[0, 0],
-            latents=_pool(hooked[network.bottleneck_name], mask, window, step, network.stride)[0].T,
+            latents=_pool(network.steps(hooked[network.bottleneck_name], 1), mask, window, step)[
+                0
+            ].T,
             level=level[0].T,
             weight=weight[0],
         )
@@ -207,15 +215,13 @@ def _around(steps: torch.Tensor, window: int, step: int) -> torch.Tensor:
     return means[..., :J]
 
 
-def _pool(
-    latents: torch.Tensor, mask: torch.Tensor, window: int, step: int, stride: int
-) -> torch.Tensor:
+def _pool(latents: torch.Tensor, mask: torch.Tensor, window: int, step: int) -> torch.Tensor:
     """(N, 2D, J) mean and standard deviation of the latents in the window around each step.
 
     In float64: the root of a small variance, a difference of two squares, would turn the rounding
     of float32, which depends on where a tile was cut, into a thousand times as much.
     """
-    latents = latents.double()
+    latents, stride = latents.double(), mask.shape[2] // latents.shape[2]
     weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride).double()
     size, every = max(window // stride, 1), step // stride
     total = _box(weight, size, every)

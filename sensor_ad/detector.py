@@ -128,15 +128,21 @@ class Detector:
         return {**self._facts, "libraries": {}}
 
 
-def load(folder: str | Path) -> Detector:
+def load(folder: str | Path, network: str | None = None) -> Detector:
     """Read a saved model; checked whole before it is used.
+
+    Parameters
+    ----------
+    network
+        ``package.module:Class``, when the model was made with a network of your own: its code is
+        imported only if you name it.
 
     Raises
     ------
     ModelError
         The bundle is damaged or holds something that is not allowed.
     """
-    bundle = load_bundle(Path(folder))
+    bundle = load_bundle(Path(folder), own_network=network)
     detector = Detector(bundle.config)
     device, _ = choose_device(bundle.config.device, bundle.config.threads)
     bundle.fitted.scorer.network.to(device)

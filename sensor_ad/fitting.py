@@ -20,7 +20,7 @@ from sensor_ad.errors import DataError
 from sensor_ad.evidence import CalibrationRows, by_step, latent_plane
 from sensor_ad.grid import Rows, Tile, tiles
 from sensor_ad.limits import Limit, choose_limit, pause_rows
-from sensor_ad.models import ConvAutoencoder, make_network
+from sensor_ad.models import Network, make_network
 from sensor_ad.prepare import (
     CALIBRATE,
     FOLDS,
@@ -30,6 +30,7 @@ from sensor_ad.prepare import (
     History,
     Preparation,
     fit_preparation,
+    known_inputs,
     make_layout,
     split_blocks,
     split_parts,
@@ -171,9 +172,7 @@ class _Job:
         self.window, self.checkpoints, self.announce = window, checkpoints, announce
         network = self._network()
         C = len(history.tags)
-        self.layout = make_layout(
-            config, window, network.stride, network.reach, history.grid, C, fine=crossed
-        )
+        self.layout = make_layout(config, window, network, history.grid, C, fine=crossed)
         self.gap = max(window, network.reach)
         rows = history.rows
         counted = np.where(rows.used[:, None], rows.values, np.nan)
@@ -235,9 +234,10 @@ class _Job:
         rows = {f"block {fold + 1}": int((blocks[used] == fold).sum()) for fold in range(FOLDS)}
         return self._finish(evidence, scorer, trained, CROSS_FITTED, rows, notes)
 
-    def _network(self) -> ConvAutoencoder:
+    def _network(self) -> Network:
         torch.manual_seed(self.config.seed)
-        network = make_network(self.config.model, len(self.history.tags), self.window)
+        known = known_inputs(self.history.tags, self.history.kinds)
+        network = make_network(self.config.model, len(self.history.tags), self.window, known)
         return network.to(self.device)
 
     def _preparation(self, seen: Bools) -> Preparation:
@@ -260,16 +260,16 @@ class _Job:
 
     def _train(
         self,
-        network: ConvAutoencoder,
+        network: Network,
         packed: _Packed,
         train: Bools,
         validate: Bools | None,
         what: str,
         epochs: int | None = None,
     ) -> Trained:
-        sizes = self.window, network.stride, self.device
-        series = make_series(packed.x, packed.mask, train, *sizes)
-        check = None if validate is None else make_series(packed.x, packed.mask, validate, *sizes)
+        data, ways = (packed.x, packed.mask), (network, self.device)
+        series = make_series(*data, train, *ways)
+        check = None if validate is None else make_series(*data, validate, *ways)
         total = epochs or self.config.training.max_epochs
         folder = None if self.checkpoints is None else self.checkpoints / what.replace(" ", "-")
         self.announce(f"training {what}", 0, total)
@@ -300,7 +300,7 @@ class _Job:
 
     def _pool(
         self,
-        network: ConvAutoencoder,
+        network: Network,
         packed: _Packed,
         labels: Ints,
         checked: Bools,
@@ -346,7 +346,7 @@ class _Job:
 
     def _scorer(
         self,
-        network: ConvAutoencoder,
+        network: Network,
         packed: _Packed,
         scale: Floats,
         detectors: LatentDetectors,

@@ -125,7 +125,7 @@ def score(
         clock = Clock()
         name = model or workspace.champion()
         device, fallback = choose_device(config.device, config.threads)
-        bundle = load_bundle(workspace.model_folder(name), device)
+        bundle = load_bundle(workspace.model_folder(name), device, config.model.name)
         clock.lap("loading")
         export = open_export(exports, read_settings(config))
         before = workspace.load_context(name) if use_context else None

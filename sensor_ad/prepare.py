@@ -7,9 +7,9 @@ model's order, impossible values hidden, rows that do not count hidden, put on t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -47,6 +47,20 @@ MIN_PART_WINDOWS = 20
 FOLDS = 4
 SHORTEST = 48
 """Fewest rows that a model can be fitted to."""
+
+
+class Network(Protocol):
+    """The sizes of a network that a layout follows from; torch is not needed here."""
+
+    stride: int
+
+    @property
+    def reach(self) -> int:
+        """Rows before or after a row that it depends on."""
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of a tile at most."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +281,7 @@ def _spread(robust: Floats, span: Floats, center: Floats, stepped: Bools) -> Flo
 
 
 def make_layout(
-    config: Config, window: int, stride: int, reach: int, grid: Grid, C: int, fine: bool
+    config: Config, window: int, network: Network, grid: Grid, C: int, fine: bool
 ) -> Layout:
     """Work out the sizes of the packed axis for a network and its smoothing.
 
@@ -275,24 +289,33 @@ def make_layout(
     ----------
     window
         L, rows.
-    stride, reach
-        The network's total stride and one-sided reach, rows.
+    network
+        Its total stride, its one-sided reach and the longest tile, rows.
     C
         Number of tags; the tile shrinks with it, so that memory stays bounded.
     fine
         Pool latents at every latent step (short series), not at every half window.
     """
-    align = stride if fine else max(stride, window // 2)
+    align = network.stride if fine else max(network.stride, window // 2)
     # What a score depends on: the network, then smoothing over a window or pooling and
     # interpolation.
-    halo = reach + 2 * window + 2 * align
+    halo = network.reach + 2 * window + 2 * align
     halo = -(-halo // align) * align
     if config.prepare.max_hole_s is None:
         max_hole = max(1, window // 8)
     else:
         max_hole = int(config.prepare.max_hole_s * 1e6 / grid.period_us)
     tile = 1 << int(np.log2(max(2**21 // max(C, 1), 1)))
-    return Layout(align, halo, max_hole, tile=max(min(tile, 65_536), 4 * halo // align * align))
+    tile = max(min(tile, network.most_rows), 4 * halo // align * align)
+    return Layout(align, halo, max_hole, tile)
+
+
+def known_inputs(tags: Sequence[Tag], kinds: Sequence[Kind]) -> tuple[bool, ...]:
+    """(C,) tags that people or logic set: a forecaster may be told them in advance."""
+    return tuple(
+        tag.role != "measurement" or kind == "few-state"
+        for tag, kind in zip(tags, kinds, strict=True)
+    )
 
 
 def split_parts(used: Bools, shares: tuple[float, float, float], window: int) -> Ints | None:

@@ -192,7 +192,7 @@ class ScoringRun:
             "scorable_rows": coverage.scorable,
             "events": len(result.events),
             "limit": self._fitted.limit.value,
-            "applied": "one pass over whole segments",
+            "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
             "notes": list(self.notes),
             "profile": self._export.profile,

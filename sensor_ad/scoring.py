@@ -17,7 +17,7 @@ from sensor_ad.dense import Dense, run_tile, steps_to_rows
 from sensor_ad.detectors import Detector, Mahalanobis, Standardiser, column_name, make_detector
 from sensor_ad.features import LayerOutputs
 from sensor_ad.grid import Layout, Tile
-from sensor_ad.models import ConvAutoencoder
+from sensor_ad.models import Network
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.standstill import StandStill
@@ -131,7 +131,7 @@ class Scorer:
     layout: Layout
     window: int
     min_observed: float
-    network: ConvAutoencoder
+    network: Network
     residual_scale: Floats
     """(5, C) the most that is normal, scaled units, on each scale of time."""
     detectors: LatentDetectors
@@ -162,6 +162,8 @@ class Scorer:
         for tile, dense in made:
             contribution, joined = contributions(dense, self.residual_scale)
             rows = {RECONSTRUCTION: joined}
+            for name, part in dense.rows.items():
+                rows[name] = part.cpu().numpy().astype(np.float64)
             if self.stand_still.judges:
                 ratio = self.stand_still.ratio(tile.values)
                 rows[STAND_STILL] = ratio.max(axis=1).astype(np.float64)
@@ -240,7 +242,7 @@ def fuse(evidence: Floats) -> Floats:
 
 def dense_pass(
     tiles: Iterable[Tile],
-    network: ConvAutoencoder,
+    network: Network,
     preparation: Preparation,
     layout: Layout,
     window: int,

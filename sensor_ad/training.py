@@ -18,16 +18,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional as F
 
 from sensor_ad.config import TrainingSettings
 from sensor_ad.durable import replacing, write_json
 from sensor_ad.errors import ModelError
+from sensor_ad.models import Network, as_output
 from sensor_ad.records import Bools, Floats
 
-CROP_WINDOWS = 2
-"""A training sample is so many windows long, so that most of its rows see their whole
-surroundings."""
 MIN_OBSERVED = 0.25
 """Share of a sample's rows that must be observed for it to be drawn."""
 DRAWS_PER_ROW = 2.0
@@ -40,8 +37,6 @@ LOWEST_RATE = 0.05
 MIN_GAIN = 1e-3
 """Relative fall of the validation loss that counts as a gain."""
 NAN_RETRIES = 3
-HUBER_DELTA = 2.0
-"""Scaled residual beyond which the loss grows linearly."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ class Trained:
 
 
 def make_series(
-    x: Floats, mask: Floats, visible: Bools, window: int, stride: int, device: torch.device
+    x: Floats, mask: Floats, visible: Bools, network: Network, device: torch.device
 ) -> Series:
     """Put one part of a packed series on the device.
 
@@ -98,11 +93,13 @@ def make_series(
         (P, C) scaled values and their mask.
     visible
         (P,) rows that belong to the part.
-    window, stride
-        L and the network's stride, rows.
+    network
+        Says how long a sample is.
     """
-    crop = CROP_WINDOWS * window
-    crop = max(stride, min(crop, len(x) // stride * stride))
+    stride = network.stride
+    crop = network.sample_rows
+    if network.dense:
+        crop = max(stride, min(crop, len(x) // stride * stride))
     shown = mask * visible[:, None]
     count = np.concatenate([[0], np.cumsum(shown.any(axis=1))])
     seen = count[crop:] - count[:-crop]
@@ -121,7 +118,7 @@ def make_series(
 
 
 def train_network(
-    network: nn.Module,
+    network: Network,
     train: Series,
     validate: Series | None,
     settings: TrainingSettings,
@@ -135,7 +132,7 @@ def train_network(
     Parameters
     ----------
     network
-        Called with (N, C, T) values and mask; left with the best weights.
+        Its own `loss` is what falls; left with the best weights.
     train, validate
         What to learn from, and what decides the early stop; without `validate` all `epochs` are
         run.
@@ -186,7 +183,7 @@ def train_network(
 
 
 def _train_epoch(
-    network: nn.Module,
+    network: Network,
     optimiser: torch.optim.Optimizer,
     train: Series,
     settings: TrainingSettings,
@@ -204,7 +201,13 @@ def _train_epoch(
     network.train()
     losses = [
         _train_batch(
-            network, optimiser, train, train.starts[part.to(train.starts.device)], settings, random
+            network,
+            optimiser,
+            train,
+            train.starts[part.to(train.starts.device)],
+            settings,
+            random,
+            epoch,
         )
         for part in torch.split(picks, settings.batch)
     ]
@@ -212,30 +215,25 @@ def _train_epoch(
 
 
 def _train_batch(
-    network: nn.Module,
+    network: Network,
     optimiser: torch.optim.Optimizer,
     train: Series,
     starts: torch.Tensor,
     settings: TrainingSettings,
     random: torch.Generator,
+    epoch: int,
 ) -> torch.Tensor:
     values, mask = train.samples(starts)
     shown = mask * _hide(mask.shape, settings, random).to(mask.device)
     # Mixed precision on CUDA: bfloat16 has the range of float32, so no loss scaling is needed.
     with torch.autocast(values.device.type, torch.bfloat16, enabled=values.is_cuda):
-        output = network(values * shown, shown)
-    loss = masked_loss(output.float(), values, mask)
+        output = as_output(network(values * shown, shown))
+    loss = network.loss(output, values, mask, epoch)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
     optimiser.step()
     return loss.detach()
-
-
-def masked_loss(output: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Huber loss over what was truly observed, hidden from the network or not."""
-    loss = F.huber_loss(output, values, reduction="none", delta=HUBER_DELTA) * mask
-    return loss.sum() / mask.sum().clamp(min=1.0)
 
 
 def _hide(
@@ -255,7 +253,7 @@ def _hide(
 
 @torch.no_grad()
 def _validation_loss(
-    network: nn.Module, validate: Series, settings: TrainingSettings, seed: int
+    network: Network, validate: Series, settings: TrainingSettings, seed: int
 ) -> float:
     """Loss on evenly spread samples, the same cells hidden each time."""
     network.eval()
@@ -268,7 +266,8 @@ def _validation_loss(
     for part in torch.split(picks, settings.batch):
         values, mask = validate.samples(validate.starts[part.to(validate.starts.device)])
         shown = mask * _hide(mask.shape, settings, random).to(mask.device)
-        losses.append(masked_loss(network(values * shown, shown), values, mask) * len(part))
+        output = as_output(network(values * shown, shown))
+        losses.append(network.loss(output, values, mask, settings.max_epochs) * len(part))
     return float(torch.stack(losses).sum()) / count
 
 

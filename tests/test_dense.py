@@ -171,7 +171,7 @@ def test_hidden_readings_change_nothing(passed):
 def test_core_of_a_tile_knows_no_cut(window, fine):
     torch.manual_seed(0)
     network = ConvAutoencoder(C, window)
-    layout = make_layout(make_config({}), window, network.stride, network.reach, GRID, C, fine)
+    layout = make_layout(make_config({}), window, network, GRID, C, fine)
     size = 2 * layout.halo
     values = readings(size + 6 * layout.halo // layout.align * layout.align)
     preparation = preparation_for(values)
@@ -187,6 +187,9 @@ def test_core_of_a_tile_knows_no_cut(window, fine):
     core_steps = slice(layout.halo // layout.align, (layout.halo + size) // layout.align)
     for field in fields(whole):
         one, other = getattr(whole, field.name), getattr(part, field.name)
+        if field.name == "rows":
+            assert one == other == {}
+            continue
         if field.name in ("latents", "level", "weight"):
             one, other = one[steps], other[core_steps]
         elif field.name == "lasting":

@@ -1,6 +1,7 @@
 """Readings to what a network takes: kinds, scaling, parts, blocks, columns in the model's order."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -281,20 +282,21 @@ def test_row_maker_of_a_fitted_model_takes_its_condition_and_counters():
 @pytest.mark.parametrize("window", [8, 64, 512])
 @pytest.mark.parametrize("C", [1, 16, 3000])
 def test_layout_sizes_fit_one_another(window, C, fine):
-    stride, reach = window // 8, 3 * window
-    layout = make_layout(make_config({}), window, stride, reach, GRID, C, fine)
+    network = SimpleNamespace(stride=window // 8, reach=3 * window, most_rows=65_536)
+    layout = make_layout(make_config({}), window, network, GRID, C, fine)
 
-    assert layout.align % stride == 0
+    assert layout.align % network.stride == 0
     assert layout.halo % layout.align == 0
     assert layout.tile % layout.align == 0
-    assert layout.halo >= reach + window
+    assert layout.halo >= network.reach + window
     assert layout.tile >= 3 * layout.halo
 
 
 @pytest.mark.parametrize(("max_hole_s", "expected"), [(None, 8), (0, 0), (59, 0), (600, 10)])
 def test_layout_hole_in_rows(max_hole_s, expected):
     raw = {} if max_hole_s is None else {"prepare": {"max_hole_s": max_hole_s}}
-    assert make_layout(make_config(raw), 64, 8, 100, GRID, 4, False).max_hole == expected
+    network = SimpleNamespace(stride=8, reach=100, most_rows=65_536)
+    assert make_layout(make_config(raw), 64, network, GRID, 4, False).max_hole == expected
 
 
 def test_preparation_survives_json():

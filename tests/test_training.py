@@ -11,14 +11,12 @@ import torch
 from sensor_ad import training
 from sensor_ad.config import TrainingSettings
 from sensor_ad.errors import ModelError
-from sensor_ad.models import ConvAutoencoder
+from sensor_ad.models import ConvAutoencoder, masked_loss
+from sensor_ad.models.base import CROP_WINDOWS, HUBER_DELTA
 from sensor_ad.training import (
-    CROP_WINDOWS,
-    HUBER_DELTA,
     LOWEST_RATE,
     NAN_RETRIES,
     make_series,
-    masked_loss,
     train_network,
 )
 
@@ -57,7 +55,7 @@ def new_network(seed=0):
 
 def series(first=0, last=T):
     visible = (first <= TIME) & (last > TIME)
-    return make_series(SINE, np.ones_like(SINE), visible, WINDOW, STRIDE, CPU)
+    return make_series(SINE, np.ones_like(SINE), visible, new_network(), CPU)
 
 
 def run(folder=None, settings=SETTINGS, network=None, **more):
@@ -338,14 +336,14 @@ def test_samples_show_their_part_only():
 
 
 def test_series_of_a_short_history_takes_shorter_samples():
-    made = make_series(SINE[:21], np.ones((21, 2)), np.ones(21, bool), WINDOW, STRIDE, CPU)
+    made = make_series(SINE[:21], np.ones((21, 2)), np.ones(21, bool), new_network(), CPU)
     assert made.crop == 20
     assert made.starts.tolist() == [0, 1]
 
 
 def test_series_without_readings_refused():
     with pytest.raises(ModelError) as refused:
-        make_series(SINE, np.zeros_like(SINE), np.ones(T, bool), WINDOW, STRIDE, CPU)
+        make_series(SINE, np.zeros_like(SINE), np.ones(T, bool), new_network(), CPU)
     assert str(refused.value) == (
         "no stretch of 32 rows has enough readings to train on; check the export for gaps "
         "(sensor-ad inspect), or take a shorter prepare.window."

@@ -13,6 +13,8 @@ import math
 import torch
 from torch import nn
 
+from sensor_ad.models.base import Network, Output
+
 KERNEL = 4
 """Kernel of the strided layers: twice the stride, so that every input counts equally often."""
 
@@ -23,7 +25,7 @@ LATENTS_PER_WINDOW = 8
 """Latent steps that a window is reduced to; the depth follows from it."""
 
 
-class ConvAutoencoder(nn.Module):
+class ConvAutoencoder(Network):
     """1-D fully convolutional autoencoder.
 
     Parameters
@@ -38,13 +40,10 @@ class ConvAutoencoder(nn.Module):
         Channels of the hidden layers; twice the tags when None (16 to 128, a power of two).
     """
 
-    bottleneck_name = "bottleneck"
-
     def __init__(
         self, channels: int, window: int, latent: int | None = None, width: int | None = None
     ) -> None:
-        super().__init__()
-        self.channels = channels
+        super().__init__(channels, window)
         self.depth = max(1, round(math.log2(window / LATENTS_PER_WINDOW)))
         self.stride = 1 << self.depth
         self.latent = latent or min(32, max(2, math.ceil(channels / 2)))
@@ -60,7 +59,7 @@ class ConvAutoencoder(nn.Module):
         self.decoder = nn.Sequential(*[_up(W) for _ in range(self.depth - 1)])
         self.output = nn.ConvTranspose1d(W, channels, KERNEL, stride=2, padding=1)
 
-    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | Output:
         """Reconstruct.
 
         Parameters
