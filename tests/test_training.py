@@ -12,7 +12,7 @@ from sensor_ad import training
 from sensor_ad.config import TrainingSettings
 from sensor_ad.errors import ModelError
 from sensor_ad.models import ConvAutoencoder, masked_loss
-from sensor_ad.models.base import CROP_WINDOWS, HUBER_DELTA
+from sensor_ad.models.network import CROP_WINDOWS, HUBER_DELTA
 from sensor_ad.training import (
     LOWEST_RATE,
     NAN_RETRIES,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from sensor_ad.config import NETWORK_WORDS, ModelSettings
+from sensor_ad.config import ModelSettings
 from sensor_ad.errors import UsageError
-from sensor_ad.models.base import Network, Output, WindowNetwork, as_output, masked_loss
 from sensor_ad.models.conv import ConvAutoencoder
+from sensor_ad.models.network import Network, Output, WindowNetwork, as_output, masked_loss
 from sensor_ad.models.own import own_network
 
 __all__ = [
@@ -24,11 +23,10 @@ __all__ = [
     "masked_loss",
 ]
 
-CLASSES = {
-    "conv": ("conv", "ConvAutoencoder"),
+NETWORKS: dict[str, type[Network]] = {
+    "conv": ConvAutoencoder,
 }
-"""Word of the config -> module of this folder, and class in it; loaded when it is asked for."""
-assert set(CLASSES) == set(NETWORK_WORDS)
+"""Word of the config -> network."""
 GIVEN = ("self", "channels", "window", "latent", "width", "known")
 """Arguments of a network's constructor that are not its own options."""
 
@@ -57,7 +55,7 @@ def make_network(
     given = tuple(known) if known is not None else (False,) * channels
     sizes = {"latent": settings.latent, "width": settings.width, "known": given}
     options: dict[str, Any] = dict(settings.options)
-    if settings.name in CLASSES:
+    if settings.name in NETWORKS:
         network = _our_network(settings.name, channels, window, sizes, options)
     else:
         network = own_network(settings.name, channels, window, sizes, options)
@@ -68,8 +66,7 @@ def make_network(
 def _our_network(
     name: str, channels: int, window: int, sizes: dict[str, Any], options: dict[str, Any]
 ) -> Network:
-    module, class_name = CLASSES[name]
-    kind = getattr(importlib.import_module(f"sensor_ad.models.{module}"), class_name)
+    kind: Any = NETWORKS[name]
     _check_options(name, kind, options)
     if not kind.knows_inputs:
         del sizes["known"]

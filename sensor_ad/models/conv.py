@@ -13,7 +13,7 @@ import math
 import torch
 from torch import nn
 
-from sensor_ad.models.base import Network, Output
+from sensor_ad.models.network import Network, Output
 
 KERNEL = 4
 """Kernel of the strided layers: twice the stride, so that every input counts equally often."""

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from sensor_ad.errors import UsageError
-from sensor_ad.models.base import Network, Output, WindowNetwork
+from sensor_ad.models.network import Network, Output, WindowNetwork
 
 SIZES = ("channels", "window", "latent", "width", "known")
 USUAL_LAYERS = ("bottleneck", "encoder")
