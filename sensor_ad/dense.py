@@ -102,10 +102,16 @@ def run_tile(
     x_rows, mask_rows = preparation.scaled(values)
     x = torch.from_numpy(x_rows).to(device).T[None].contiguous()
     mask = torch.from_numpy(mask_rows).to(device).T[None].contiguous()
-    result, hooked = outputs(x, mask)
+    step, rows = layout.align, x.shape[2]
+    # Always the same length: libraries choose how to add up by the shape, and the last digit of a
+    # row's result would depend on how long its export is.
+    fill = max(layout.tile + 2 * layout.halo - rows, 0)
+    result, hooked = outputs(F.pad(x, (0, fill)), F.pad(mask, (0, fill)))
     with torch.inference_mode():
-        output, step = as_output(result), layout.align
-        expected = output.expected
+        output = as_output(result)
+        expected = output.expected[..., :rows]
+        latents = network.steps(hooked[network.bottleneck_name], 1)
+        latents = latents[..., : rows * latents.shape[2] // (rows + fill)]
         opinion = network.judged(mask)
         judged = mask if opinion is None else opinion
         residual = (x - expected).mul_(judged)
@@ -120,11 +126,9 @@ def run_tile(
             brief=_brief(residual, judged, window)[:, 0],
             lasting=torch.stack(lasting)[:, 0],
             mask=judged[0],
-            rows={name: part[0] for name, part in output.rows.items()},
+            rows={name: part[0, :rows] for name, part in output.rows.items()},
             observed=_to_rows(weight[:, None], step)[0, 0],
-            latents=_pool(network.steps(hooked[network.bottleneck_name], 1), mask, window, step)[
-                0
-            ].T,
+            latents=_pool(latents, mask, window, step)[0].T,
             level=level[0].T,
             weight=weight[0],
         )

@@ -45,6 +45,8 @@ MAX_COUNTER_FALLS = 0.001
 MIN_PART_WINDOWS = 20
 """Parts follow one another in time when each has so many windows; else blocked cross-fitting."""
 FOLDS = 4
+SHORT_TILE = 8192
+"""Rows of a tile at most, of a model with little history: it is fitted in many short passes."""
 SHORTEST = 48
 """Fewest rows that a model can be fitted to."""
 
@@ -306,7 +308,8 @@ def make_layout(
     else:
         max_hole = int(config.prepare.max_hole_s * 1e6 / grid.period_us)
     tile = 1 << int(np.log2(max(2**21 // max(C, 1), 1)))
-    tile = max(min(tile, network.most_rows), 4 * halo // align * align)
+    tile = min(tile, network.most_rows, SHORT_TILE if fine else tile)
+    tile = max(tile, 4 * halo // align * align)
     return Layout(align, halo, max_hole, tile)
 
 

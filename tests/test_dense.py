@@ -59,7 +59,7 @@ def passed(request):
     """Give a pass over a tile, pooled at half windows or at every latent step, and what it saw."""
     values = readings(160)
     preparation = preparation_for(values)
-    layout = Layout(align=request.param, halo=64, max_hole=2, tile=64)
+    layout = Layout(align=request.param, halo=64, max_hole=2, tile=32)
     network, dense = run(values, preparation, layout)
     x, mask = preparation.scaled(values)
     tensors = (torch.from_numpy(array.T.copy())[None] for array in (x, mask))

@@ -135,6 +135,18 @@ def test_tile_size(shared, bundle, whole, size):
     same(score_export(shared.config, replace(bundle, fitted=fitted), [shared.later]), whole)
 
 
+@pytest.mark.parametrize("first", [500, 1333])
+def test_where_an_export_begins(shared, bundle, whole, tmp_path, first):
+    """To the last bit, but for the rows that see its beginning: the tiles' shape is always one."""
+    path = write_csv(later().iloc[first:], tmp_path / "rest.csv")
+
+    rest = score_export(shared.config, bundle, [path]).scores.iloc[
+        bundle.fitted.scorer.layout.halo :
+    ]
+    assert len(rest) > 1000
+    pd.testing.assert_frame_equal(rest, whole.scores.loc[rest.index], check_exact=True)
+
+
 def test_clock_of_the_machine(shared, whole, tmp_path):
     """In a process of its own, with its clock in another zone and its texts in another language."""
     script = (
