@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sensor_ad import __version__
-from sensor_ad.errors import PARTLY_DONE, SensorAdError, lack_of_memory
+from sensor_ad.errors import PARTLY_DONE, SensorAdError, UsageError, lack_of_memory
 from sensor_ad.progress import Progress, messages
 
 if TYPE_CHECKING:
@@ -172,6 +172,81 @@ def score(
     if not scored.scorable:
         messages(["no row of this export could be scored; the report says why."], quiet=False)
         raise typer.Exit(PARTLY_DONE)
+
+
+@app.command(
+    epilog="Examples: sensor-ad features pump.toml march.csv  |  "
+    "sensor-ad features pump.toml march.csv --layer 'encoder.*' --pool mean  |  "
+    "sensor-ad features pump.toml --layers"
+)
+def features(
+    model: Annotated[Path, typer.Argument(help="Config of the asset, or a model's folder.")],
+    exports: Annotated[
+        list[Path] | None, typer.Argument(help="Files or folders; together one export.")
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "-l", help="Hidden layer or pattern; the bottleneck if left out."),
+    ] = None,
+    pool: Annotated[
+        str, typer.Option("--pool", help="mean_spread, mean, max, last (of a window), or none.")
+    ] = "mean_spread",
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", "-t", help="Tag whose readings stand beside.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file.")] = Path(
+        "features.parquet"
+    ),
+    layers: Annotated[bool, typer.Option("--layers", help="List the model's layers.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write features of a model's hidden layers, for an export prepared as in training."""
+    from sensor_ad.latents import model_layers, open_model, write_features
+
+    bundle, settings = open_model(model)
+    if layers:
+        from sensor_ad.features import layer_table
+
+        found = model_layers(bundle)
+        if as_json:
+            _print_json([dataclasses.asdict(one) for one in found])
+        else:
+            typer.echo(layer_table(found))
+        return
+    if not exports:
+        raise UsageError("no export was named, at least one was expected; put it behind the model.")
+    from sensor_ad.exports import open_export
+    from sensor_ad.reading import read_settings
+
+    export = open_export(exports, read_settings(settings))
+    with Progress(quiet) as progress:
+        written = write_features(
+            bundle, settings, export, out, layer or (), pool, tag or (), progress.tell
+        )
+    messages(written.notes, quiet)
+    sizes = ", ".join(f"{name} ({size})" for name, size in written.layers.items())
+    facts = {"file": str(written.path), "rows": written.rows, "layers": sizes}
+    _print_result({**facts, "layers": written.layers} if as_json else facts, as_json)
+
+
+@app.command(
+    "map",
+    epilog="Examples: sensor-ad map features.parquet --colour tag:pump_running  |  "
+    "sensor-ad map features.parquet --method tsne --colour events.csv",
+)
+def draw_map(
+    features: Annotated[Path, typer.Argument(help="File that `sensor-ad features` wrote.")],
+    colour: Annotated[
+        str, typer.Option("--colour", "-c", help="time, tag:NAME, or a run's events.csv.")
+    ] = "time",
+    method: Annotated[str, typer.Option("--method", "-m", help="pca or tsne.")] = "pca",
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file.")] = Path("map.png"),
+) -> None:
+    """Draw features on a plane, coloured by time, by a tag (an operating mode), or by event."""
+    from sensor_ad.maps import draw_map as draw
+
+    typer.echo(draw(features, colour, method, out))
 
 
 @models_app.command("list", epilog="Example: sensor-ad models list pump.toml")

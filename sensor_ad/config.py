@@ -42,7 +42,7 @@ def _as_time(value: object) -> object:
     return value
 
 
-NETWORK_WORDS = ("conv",)
+NETWORK_WORDS = ("conv", "linear", "conv2d", "vae", "lstm", "cnn", "tft")
 """The networks by their word; see `sensor_ad.models`."""
 OWN_NETWORK = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """A user's own network by its import path: ``package.module:Class``."""

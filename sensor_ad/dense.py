@@ -27,6 +27,9 @@ drifts show where starts and stops have averaged out)."""
 SPIKE, ROW = 0, 1
 LEAST_HALF = 0.25
 """Observed share of a half window from which its mean counts."""
+LEAST_PART = 0.75
+"""Share of a window that latents must tell of for their mean and spread to count: the spread over
+a few is smaller than over all."""
 LEAST_WEIGHT = 0.05
 """Observed share below which a smoothed value is taken as 0 (nothing known)."""
 
@@ -46,13 +49,14 @@ class Dense:
     rows: dict[str, torch.Tensor]
     """Name -> (P,) evidence of the network's own."""
     observed: torch.Tensor
-    """(P,) share of the cells observed in the window around each row."""
+    """(P,) share of the cells observed in the window around each row, and open to judgement."""
     latents: torch.Tensor
     """(J, 2D) float64 mean and spread of the latents pooled over a window."""
     level: torch.Tensor
     """(J, C) mean of the scaled readings over a window."""
     weight: torch.Tensor
-    """(J,) share of the cells observed in that window."""
+    """(J,) share of the cells of that window that were observed and that latents tell of; 0 where
+    they tell of too little of it."""
 
     def residuals(self) -> torch.Tensor:
         """(5, C, P) absolute scaled residual on each scale of time; 0 where unobserved."""
@@ -99,27 +103,31 @@ def run_tile(
     """
     network = outputs.network
     assert isinstance(network, Network)
-    x_rows, mask_rows = preparation.scaled(values)
-    x = torch.from_numpy(x_rows).to(device).T[None].contiguous()
-    mask = torch.from_numpy(mask_rows).to(device).T[None].contiguous()
-    step, rows = layout.align, x.shape[2]
-    # Always the same length: libraries choose how to add up by the shape, and the last digit of a
-    # row's result would depend on how long its export is.
-    fill = max(layout.tile + 2 * layout.halo - rows, 0)
-    result, hooked = outputs(F.pad(x, (0, fill)), F.pad(mask, (0, fill)))
+    x, mask = network_inputs(preparation, values, layout, device)
+    step, rows = layout.align, len(values)
+    result, hooked = outputs(x, mask)
     with torch.inference_mode():
         output = as_output(result)
-        expected = output.expected[..., :rows]
         latents = network.steps(hooked[network.bottleneck_name], 1)
-        latents = latents[..., : rows * latents.shape[2] // (rows + fill)]
+        latents = latents[..., : rows * latents.shape[2] // x.shape[2]]
+        x, mask = x[..., :rows], mask[..., :rows]
+        expected = output.expected[..., :rows]
         opinion = network.judged(mask)
         judged = mask if opinion is None else opinion
         residual = (x - expected).mul_(judged)
         steps, seen = _step_means(residual, step), _step_means(judged, step)
         observed = _around(seen if opinion is None else _step_means(mask, step), window, step)
-        weight = observed.mean(dim=1)
         # Scaled values are 0 where unobserved.
         level = _weighted(_around(_step_means(x, step), window, step), observed)
+        informed = network.informed(mask)
+        shown = mask if informed is None else mask * informed
+        # A forecaster cannot judge a row without its history; others can, with half a window less.
+        told = shown if network.causal else mask
+        share = _around(_step_means(told.mean(dim=1, keepdim=True), step), window, step)[:, 0]
+        weight = _around(_step_means(shown.mean(dim=1, keepdim=True), step), window, step)[:, 0]
+        if informed is not None:
+            part = _around(_step_means(informed, step), window, step)[:, 0]
+            weight = weight * (part >= LEAST_PART)
         lasting = [_lasting(steps, seen, windows * window // 2 // step) for windows in LONG_WINDOWS]
         return Dense(
             expected=expected[0],
@@ -127,11 +135,32 @@ def run_tile(
             lasting=torch.stack(lasting)[:, 0],
             mask=judged[0],
             rows={name: part[0, :rows] for name, part in output.rows.items()},
-            observed=_to_rows(weight[:, None], step)[0, 0],
-            latents=_pool(latents, mask, window, step)[0].T,
+            observed=_to_rows(share[:, None], step)[0, 0],
+            latents=pool(latents, shown, window, step)[0].T,
             level=level[0].T,
             weight=weight[0],
         )
+
+
+def network_inputs(
+    preparation: Preparation, values: Floats, layout: Layout, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale a tile (P, C), and lengthen it to a whole one with its halo.
+
+    Always the same length: libraries choose how to add up by the shape, and the last digit of a
+    row's result would depend on how long its export is.
+
+    Returns
+    -------
+    (1, C, P') scaled readings and their mask on the device, P' ≥ P; nothing is observed beyond P.
+    """
+    fill = max(layout.tile + 2 * layout.halo - len(values), 0)
+    x, mask = preparation.scaled(values)
+    scaled, observed = (
+        F.pad(torch.from_numpy(part).to(device).T[None], (0, fill)).contiguous()
+        for part in (x, mask)
+    )
+    return scaled, observed
 
 
 def _brief(residual: torch.Tensor, mask: torch.Tensor, window: int) -> torch.Tensor:
@@ -219,7 +248,7 @@ def _around(steps: torch.Tensor, window: int, step: int) -> torch.Tensor:
     return means[..., :J]
 
 
-def _pool(latents: torch.Tensor, mask: torch.Tensor, window: int, step: int) -> torch.Tensor:
+def pool(latents: torch.Tensor, mask: torch.Tensor, window: int, step: int) -> torch.Tensor:
     """(N, 2D, J) mean and standard deviation of the latents in the window around each step.
 
     In float64: the root of a small variance, a difference of two squares, would turn the rounding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from sensor_ad.devices import choose_device
 from sensor_ad.errors import UsageError
 from sensor_ad.fitting import Fitted, fit
 from sensor_ad.frames import FrameExport
+from sensor_ad.latents import feature_frame
+from sensor_ad.models import Network
 from sensor_ad.reading import read_history, silent
 from sensor_ad.records import Event
 from sensor_ad.run import ScoringRun
@@ -107,6 +109,41 @@ class Detector:
             scores = pd.read_parquet(Path(folder) / SCORES)
         self._events = result.events
         return scores.set_index("time")
+
+    def features(
+        self,
+        frame: pd.DataFrame,
+        layers: str | Sequence[str] = (),
+        pool: str = "mean_spread",
+        tags: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Give features of the network's hidden layers, the frame prepared as in training.
+
+        Parameters
+        ----------
+        frame
+            As for `score`.
+        layers
+            Dotted names or patterns (``sensor_ad.features.layers_of(detector.network)`` lists
+            them); the bottleneck when empty.
+        pool
+            Over a window around each step: mean_spread, mean, max, last; or none.
+        tags
+            Tags whose readings stand beside, in columns ``tag:NAME``.
+
+        Returns
+        -------
+        One row every few grid rows, indexed by plant time; one column a feature.
+        """
+        bundle = self._ready()
+        names = [layers] if isinstance(layers, str) else layers
+        export = FrameExport(frame, self.config)
+        return feature_frame(bundle, self.config, export, names, pool, tags)
+
+    @property
+    def network(self) -> Network:
+        """The fitted network."""
+        return self._ready().fitted.scorer.network
 
     def events(self) -> tuple[Event, ...]:
         """Give the events of the last `score`, in time order."""

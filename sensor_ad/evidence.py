@@ -9,7 +9,7 @@ import numpy as np
 from sensor_ad.calibration import Calibration
 from sensor_ad.errors import DataError
 from sensor_ad.records import Bools, Floats, Ints
-from sensor_ad.scoring import RawEvidence, calibrated, fuse
+from sensor_ad.scoring import RawEvidence, calibrated, fuse, told
 
 BLOCK_WINDOWS = 4
 """Alternate blocks of so many windows calibrate the evidence and the fused score."""
@@ -90,7 +90,8 @@ class CalibrationRows:
         calibrations = {
             name: Calibration.fitted(values[fitting]) for name, values in self.values.items()
         } | {name: Calibration.fitted(values[first_steps]) for name, values in self.steps.items()}
-        evidence = calibrated(calibrations, self.values, self.steps, self.align)
+        steps = told(self.steps, self.usable)
+        evidence = calibrated(calibrations, self.values, steps, self.align)
         fused = fuse(evidence)[rows]
         rest = ~first[rows]
         fusion = Calibration.fitted(fused[rest] if rest.any() else fused)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 from sensor_ad.plots import (
@@ -18,17 +21,20 @@ from sensor_ad.plots import (
     SKY,
     STYLE,
     VERMILLION,
+    days,
     label,
     new_figure,
     png,
     score_unit,
 )
-from sensor_ad.records import Floats
+from sensor_ad.records import Floats, Ints
 
 MOST_COLOURED = 12
 """Events with a colour and marker of their own on the latent map; further ones share one."""
 MARKERS = "osD^v<>PX*hp"
 COLOURS = (VERMILLION, BLUE, GREEN, ORANGE, PURPLE, SKY, INK)
+UNMARKED = ("no event", "missing")
+"""Groups that are drawn in grey, beneath the others."""
 MOST_DOTS = 1_500
 """Points of one group on the latent map."""
 
@@ -78,6 +84,75 @@ def latent_map_png(
         axes.set_ylabel(f"second axis ({100 * variance[1]:.0f} %)")
         figure.legend(loc="outside right upper", frameon=False, markerscale=1.3)
         return png(figure)
+
+
+def map_png(
+    points: Floats,
+    axes_words: tuple[str, str],
+    groups: Floats | Ints | Sequence[str],
+    title: str,
+    zone: tzinfo,
+) -> bytes:
+    """Draw points on a plane, coloured by what they belong to.
+
+    Parameters
+    ----------
+    points
+        (N, 2).
+    axes_words
+        What the axes are.
+    groups
+        (N,) texts for groups; floats for a scale; integers for times, UTC microseconds.
+    title
+        What the colours mean.
+    zone
+        The plant's clock.
+    """
+    with mpl.rc_context(STYLE):
+        figure = new_figure(4.2)
+        axes = figure.subplots()
+        values = np.asarray(groups)
+        if values.dtype.kind in "OU":
+            _by_group(axes, points, values)
+            figure.legend(loc="outside right upper", frameon=False, markerscale=1.3, title=title)
+        else:
+            times = values.dtype.kind == "i"
+            shown = days(values) if times else values
+            shades = axes.scatter(points[:, 0], points[:, 1], s=9, c=shown, cmap="viridis", lw=0)
+            bar = figure.colorbar(shades, ax=axes, aspect=30, pad=0.02)
+            bar.set_label(f"plant time ({zone})" if times else title)
+            if times:
+                locator: Any = AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]
+                bar.ax.yaxis.set_major_locator(locator)
+                bar.ax.yaxis.set_major_formatter(
+                    ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
+                )
+        axes.set_xlabel(axes_words[0])
+        axes.set_ylabel(axes_words[1])
+        return png(figure)
+
+
+def _by_group(axes: Axes, points: Floats, groups: Any) -> None:
+    """Draw each group in its own colour and marker, in the order of their numbers or names."""
+    ordered = sorted(np.unique(groups.astype(str)).tolist(), key=lambda name: (len(name), name))
+    plain = [name for name in ordered if name in UNMARKED]
+    marked = [name for name in ordered if name not in UNMARKED]
+    for name in [*plain, *marked[:MOST_COLOURED]]:
+        inside = points[groups == name]
+        look: dict[str, Any] = {"c": "#b5b5b5", "s": 7, "lw": 0}
+        if name not in UNMARKED:
+            rank = marked.index(name)
+            look = {
+                "c": COLOURS[rank % len(COLOURS)],
+                "marker": MARKERS[rank % len(MARKERS)],
+                "s": 14,
+                "linewidths": 0.3,
+                "edgecolors": "white",
+            }
+        axes.scatter(inside[:, 0], inside[:, 1], label=label(name, 14), **look)
+    if rest := marked[MOST_COLOURED:]:
+        inside = points[np.isin(groups.astype(str), rest)]
+        axes.scatter(inside[:, 0], inside[:, 1], s=12, c=INK, marker="+", lw=0.8, label="others")
 
 
 def _spread_axes(axes: Axes, normal: Floats, others: list[Floats]) -> None:

@@ -183,7 +183,8 @@ class Scorer:
     def finish(self, raw: RawEvidence) -> ScoredTile:
         """Calibrate and fuse one tile's evidence, and keep its core rows."""
         assert self.fusion is not None, "not calibrated yet"
-        evidence = calibrated(self.calibrations, raw.rows, raw.steps, self.layout.align)
+        steps = told(raw.steps, raw.weight >= self.min_observed)
+        evidence = calibrated(self.calibrations, raw.rows, steps, self.layout.align)
         core = np.zeros(len(raw.tile.index), dtype=bool)
         core[raw.tile.core] = True
         keep = core & (raw.tile.index >= 0)
@@ -232,6 +233,14 @@ def calibrated(
         found = np.stack([calibrations[name](values) for name, values in steps.items()], axis=1)
         columns |= dict(zip(steps, steps_to_rows(found, align).T, strict=True))
     return np.stack([columns[name] for name in calibrations], axis=1)
+
+
+def told(steps: dict[str, Floats], usable: Bools) -> dict[str, Floats]:
+    """Take back what detectors say of latents (J,) that tell nothing: no reason for an alarm."""
+    return {
+        name: values if name == LEVEL_SHIFT else np.where(usable, values, -np.inf)
+        for name, values in steps.items()
+    }
 
 
 def fuse(evidence: Floats) -> Floats:

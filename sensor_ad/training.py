@@ -193,6 +193,7 @@ def _train_epoch(
 ) -> float:
     """One pass over freshly drawn samples; the mean loss."""
     random = _generator(seed, epoch)
+    torch.manual_seed(random.initial_seed())  # of networks that draw numbers themselves
     count = int(DRAWS_PER_ROW * len(train.values) / train.crop)
     count = min(max(count, FEWEST_SAMPLES), MOST_SAMPLES)
     picks = torch.randint(len(train.starts), (count,), generator=random)

@@ -50,6 +50,18 @@ EVIDENCE_WORDS = {
         "standing still",
         "a sensor repeats one value for longer than it ever did while its tag was moving",
     ),
+    "reconstruction_probability": (
+        "unlikely reading",
+        "the readings are improbable, given how surely the network can tell what they should be",
+    ),
+    "interval_miss": (
+        "outside the forecast",
+        "readings lie outside the interval that was forecast for them",
+    ),
+    "spectrogram": (
+        "unusual spectrum",
+        "the frequencies of a vibration differ from what the network expects",
+    ),
     "level_shift": (
         "level shift",
         "readings averaged over a while have moved away from their usual levels and ratios",

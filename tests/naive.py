@@ -160,3 +160,9 @@ def lasting(residual, seen, half, middle, least):
     if shares[one] < least:
         return 0.0
     return abs(means[one]) * shares[one] / math.sqrt(2 * shares[one])
+
+
+def seen_share(mask, first, count):
+    """Share of `count` rows from `first` on with a reading of any tag; none beyond the ends."""
+    rows = [row for row in range(first, first + count) if 0 <= row < len(mask)]
+    return sum(bool(mask[row].any()) for row in rows) / count

@@ -10,6 +10,7 @@ import torch
 from sensor_ad.config import make_config
 from sensor_ad.dense import (
     LEAST_HALF,
+    LEAST_PART,
     LEAST_WEIGHT,
     LONG_WINDOWS,
     RESIDUAL_SCALES,
@@ -22,6 +23,7 @@ from sensor_ad.dense import (
 from sensor_ad.features import LayerOutputs
 from sensor_ad.grid import Grid, Layout, Rows
 from sensor_ad.models import ConvAutoencoder
+from sensor_ad.models.network import LEAST_SEEN
 from sensor_ad.prepare import fit_preparation, make_layout
 from sensor_ad.records import Tag
 
@@ -78,23 +80,38 @@ def test_expected_is_the_networks_output(passed):
     close(dense.expected.T, expected)
 
 
+def informed_rows(network, mask):
+    """Give (P,) whether the latent step of a row saw enough rows."""
+    reach, stride = network.encoder_reach, network.stride
+    return np.array([
+        naive.seen_share(mask, row // stride * stride - reach, stride + 2 * reach) >= LEAST_SEEN
+        for row in range(len(mask))
+    ])  # fmt: skip
+
+
 def test_level_and_weight_equal_naive(passed):
-    _, layout, x, mask, _, _, dense = passed
+    network, layout, x, mask, _, _, dense = passed
     P, J = len(x), len(x) // layout.align
+    informed = informed_rows(network, mask)
+    assert 0.2 < informed.mean() < 0.9
     assert dense.level.shape == (J, C)
     for j in range(J):
         rows = naive.window_rows(j, layout.align, WINDOW, P)
-        close(dense.weight[j], mask[rows].sum() / (WINDOW * C))
+        shown = mask[rows] * informed[rows, None]
+        enough = informed[rows].sum() / WINDOW >= LEAST_PART
+        close(dense.weight[j], enough * shown.sum() / (WINDOW * C))
         for c in range(C):
             mean = naive.weighted_mean(x[rows, c], mask[rows, c], WINDOW, LEAST_WEIGHT)
             close(dense.level[j, c], mean)
 
 
 def test_observed_share_of_rows_equals_naive(passed):
-    _, layout, x, _, _, _, dense = passed
-    expected = [
-        naive.between_steps(dense.weight.tolist(), layout.align, row) for row in range(len(x))
+    _, layout, x, mask, _, _, dense = passed
+    windows = [
+        naive.window_rows(j, layout.align, WINDOW, len(x)) for j in range(len(x) // layout.align)
     ]
+    shares = [float(mask[rows].sum() / (WINDOW * C)) for rows in windows]
+    expected = [naive.between_steps(shares, layout.align, row) for row in range(len(x))]
     close(dense.observed, expected)
 
 
@@ -104,7 +121,8 @@ def test_pooled_latents_equal_naive(passed):
     tensors = (torch.from_numpy(array.T.copy())[None] for array in (x * mask, mask))
     with torch.inference_mode():
         latents = network.bottleneck(network.encoder(torch.cat(tuple(tensors), dim=1)))[0].numpy()
-    weight = [mask[k * stride : (k + 1) * stride].mean() for k in range(latents.shape[1])]
+    shown = mask * informed_rows(network, mask)[:, None]
+    weight = [shown[k * stride : (k + 1) * stride].mean() for k in range(latents.shape[1])]
     assert dense.latents.shape == (len(x) // layout.align, 2 * D)
     for j in range(dense.latents.shape[0]):
         size, every = WINDOW // stride, layout.align // stride

@@ -16,17 +16,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors", "records", "hashing", "detector_names", "prefetch", "progress", "trees"},
     {"durable", "manifest", "tags_file", "forest",
-     "conditions", "devices", "features", "grid", "quality", "calibration",
+     "conditions", "devices", "grid", "quality", "calibration",
      "standstill", "wording", "exports"},
-    {"config", "store", "simulate", "plots", "event_table"},
+    {"config", "store", "simulate", "plots", "event_table", "features"},
     {"event_plots", "model_plots", "run_plots", "prepare", "models", "detectors",
      "limits", "frames", "schema", "demo"},
-    {"report", "compare", "dense", "training"},
+    {"report", "compare", "dense", "training", "maps"},
     {"reading", "scoring"},
     {"inspection", "dry_run", "evidence", "spool", "timeline"},
     {"events", "fitting", "tables"},
     {"bundle", "run_folder"},
-    {"run"},
+    {"run", "latents"},
     {"pipeline", "detector"},
     {"cli"},
 )  # fmt: skip
@@ -36,7 +36,17 @@ else in the package. A new one gets its place here."""
 LAYER_OF = {stage: number for number, layer in enumerate(LAYERS) for stage in layer}
 
 HEAVY = {
-    "torch": {"models", "features", "training", "dense", "scoring", "fitting", "bundle", "devices"},
+    "torch": {
+        "models",
+        "features",
+        "training",
+        "dense",
+        "scoring",
+        "fitting",
+        "bundle",
+        "devices",
+        "latents",
+    },
     "sklearn": set(),
     "skops": set(),
     "pyod": set(),

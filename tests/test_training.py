@@ -13,6 +13,7 @@ from sensor_ad.config import TrainingSettings
 from sensor_ad.errors import ModelError
 from sensor_ad.models import ConvAutoencoder, masked_loss
 from sensor_ad.models.network import CROP_WINDOWS, HUBER_DELTA
+from sensor_ad.models.vae import VariationalAutoencoder
 from sensor_ad.training import (
     LOWEST_RATE,
     NAN_RETRIES,
@@ -112,6 +113,29 @@ def test_resumed_training_gives_the_same_weights(tmp_path, interrupted_at):
     assert_equal_weights(dict(network.state_dict()), whole.weights)
     assert resumed.history == whole.history
     assert resumed.best_epoch == whole.best_epoch
+
+
+def test_resumed_training_draws_the_same_noise_in_the_network(tmp_path):
+    """A network may draw numbers of its own, from torch's one generator."""
+
+    def network(seed):
+        torch.manual_seed(seed)
+        return VariationalAutoencoder(2, WINDOW, width=8)
+
+    def interrupt(entry):
+        if entry["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    settings = TrainingSettings(max_epochs=4, batch=64)
+    _, whole = run(settings=settings, network=network(0))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "c", settings, network(0), on_epoch=interrupt)
+    torch.manual_seed(12345)
+
+    _, resumed = run(tmp_path / "c", settings, network(99))
+
+    assert_equal_weights(resumed.weights, whole.weights)
+    assert resumed.history == whole.history
 
 
 def test_interrupted_in_the_first_epoch_starts_from_the_same_weights(tmp_path, monkeypatch):

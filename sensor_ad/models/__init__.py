@@ -9,9 +9,15 @@ from typing import Any
 
 from sensor_ad.config import ModelSettings
 from sensor_ad.errors import UsageError
+from sensor_ad.models.cnn import ConvForecaster
 from sensor_ad.models.conv import ConvAutoencoder
+from sensor_ad.models.conv2d import Conv2dAutoencoder
+from sensor_ad.models.linear import LinearAutoencoder
+from sensor_ad.models.lstm import LSTMAutoencoder
 from sensor_ad.models.network import Network, Output, WindowNetwork, as_output, masked_loss
 from sensor_ad.models.own import own_network
+from sensor_ad.models.tft import FusionForecaster
+from sensor_ad.models.vae import VariationalAutoencoder
 
 __all__ = [
     "ConvAutoencoder",
@@ -25,6 +31,12 @@ __all__ = [
 
 NETWORKS: dict[str, type[Network]] = {
     "conv": ConvAutoencoder,
+    "linear": LinearAutoencoder,
+    "conv2d": Conv2dAutoencoder,
+    "vae": VariationalAutoencoder,
+    "lstm": LSTMAutoencoder,
+    "cnn": ConvForecaster,
+    "tft": FusionForecaster,
 }
 """Word of the config -> network."""
 GIVEN = ("self", "channels", "window", "latent", "width", "known")

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import nn
 
-from sensor_ad.models.network import Network, Output
+from sensor_ad.models.network import Network, Output, seen_enough
 
 KERNEL = 4
 """Kernel of the strided layers: twice the stride, so that every input counts equally often."""
@@ -25,8 +25,8 @@ LATENTS_PER_WINDOW = 8
 """Latent steps that a window is reduced to; the depth follows from it."""
 
 
-class ConvAutoencoder(Network):
-    """1-D fully convolutional autoencoder.
+class StridedNetwork(Network):
+    """Sizes, parts and reach of a network of strided convolutions down and transposed ones up.
 
     Parameters
     ----------
@@ -48,34 +48,30 @@ class ConvAutoencoder(Network):
         self.stride = 1 << self.depth
         self.latent = latent or min(32, max(2, math.ceil(channels / 2)))
         self.width = width or min(128, max(16, 1 << math.ceil(math.log2(2 * channels))))
-        W = self.width
-        down = [_down(2 * channels if layer == 0 else W, W) for layer in range(self.depth)]
-        self.encoder = nn.Sequential(*down)
-        self.bottleneck = nn.Conv1d(W, self.latent, BOTTLENECK_KERNEL, padding="same")
-        self.widen = nn.Sequential(
-            nn.Conv1d(self.latent, W, BOTTLENECK_KERNEL, padding="same"),
+
+    def _encoder(self) -> nn.Sequential:
+        """(N, 2C, T) readings and mask to (N, width, S)."""
+        inputs = [2 * self.channels] + [self.width] * (self.depth - 1)
+        return nn.Sequential(*[_down(count, self.width) for count in inputs])
+
+    def _latents(self) -> nn.Conv1d:
+        """(N, width, S) to (N, D, S)."""
+        return nn.Conv1d(self.width, self.latent, BOTTLENECK_KERNEL, padding="same")
+
+    def _widen(self) -> nn.Sequential:
+        """(N, D, S) to (N, width, S)."""
+        return nn.Sequential(
+            nn.Conv1d(self.latent, self.width, BOTTLENECK_KERNEL, padding="same"),
             nn.LeakyReLU(SLOPE, inplace=True),
         )
-        self.decoder = nn.Sequential(*[_up(W) for _ in range(self.depth - 1)])
-        self.output = nn.ConvTranspose1d(W, channels, KERNEL, stride=2, padding=1)
 
-    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | Output:
-        """Reconstruct.
+    def _decoder(self) -> nn.Sequential:
+        """(N, width, S) to (N, width, T / 2)."""
+        return nn.Sequential(*[_up(self.width) for _ in range(self.depth - 1)])
 
-        Parameters
-        ----------
-        values
-            (N, C, T) scaled readings, anything where the mask is 0; T a multiple of `stride`.
-        mask
-            (N, C, T) 1 where observed, 0 where not.
-
-        Returns
-        -------
-        (N, C, T) scaled reconstruction, of hidden cells too.
-        """
-        latents = self.bottleneck(self.encoder(torch.cat([values * mask, mask], dim=1)))
-        result: torch.Tensor = self.output(self.decoder(self.widen(latents)))
-        return result
+    def _output(self, count: int) -> nn.ConvTranspose1d:
+        """(N, width, T / 2) to (N, count, T)."""
+        return nn.ConvTranspose1d(self.width, count, KERNEL, stride=2, padding=1)
 
     @property
     def encoder_reach(self) -> int:
@@ -97,6 +93,11 @@ class ConvAutoencoder(Network):
             reach = max(reach, row - first, last - row)
         return reach
 
+    def informed(self, mask: torch.Tensor) -> torch.Tensor:
+        """(N, 1, T) 1 where a latent step saw enough rows with a reading."""
+        reach = self.encoder_reach
+        return seen_enough(mask, reach, self.stride, reach)
+
     def _seen_by_latents(self, first: int, last: int) -> tuple[int, int]:
         """Give the first and last input row that latent steps `first` to `last` see."""
         side = BOTTLENECK_KERNEL // 2
@@ -104,6 +105,38 @@ class ConvAutoencoder(Network):
         for _ in range(self.depth):
             first, last = 2 * first - 1, 2 * last - 1 + KERNEL - 1
         return first, last
+
+
+class ConvAutoencoder(StridedNetwork):
+    """1-D fully convolutional autoencoder; centred and dense, its sizes as in `StridedNetwork`."""
+
+    def __init__(
+        self, channels: int, window: int, latent: int | None = None, width: int | None = None
+    ) -> None:
+        super().__init__(channels, window, latent, width)
+        self.encoder = self._encoder()
+        self.bottleneck = self._latents()
+        self.widen = self._widen()
+        self.decoder = self._decoder()
+        self.output = self._output(channels)
+
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | Output:
+        """Reconstruct.
+
+        Parameters
+        ----------
+        values
+            (N, C, T) scaled readings, anything where the mask is 0; T a multiple of `stride`.
+        mask
+            (N, C, T) 1 where observed, 0 where not.
+
+        Returns
+        -------
+        (N, C, T) scaled reconstruction, of hidden cells too.
+        """
+        latents = self.bottleneck(self.encoder(torch.cat([values * mask, mask], dim=1)))
+        result: torch.Tensor = self.output(self.decoder(self.widen(latents)))
+        return result
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:

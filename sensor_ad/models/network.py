@@ -24,6 +24,9 @@ CROP_WINDOWS = 2
 whole surroundings."""
 HUBER_DELTA = 2.0
 """Scaled residual beyond which the loss grows linearly."""
+LEAST_SEEN = 0.9
+"""Share of the rows seen by a latent step that must hold a reading for it to count: where it
+reaches beyond the end of a segment, it looks like a state that never was."""
 CORES_PER_WINDOW = 4
 """A window answers for one of so many parts of itself: with more, rows see as much before as after
 themselves, and scoring costs as many times the passes."""
@@ -129,6 +132,13 @@ class Network(nn.Module):
         """
         return None
 
+    def informed(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """(N, 1, T) 1 where enough was seen for latents that say anything; None: everywhere.
+
+        Latents from beyond the end of a segment must not be taken for an odd state of the machine.
+        """
+        return None
+
     def take_layer(self, layer: str | None) -> None:
         """Take the outputs of another hidden layer for the latents; None: of the bottleneck.
 
@@ -226,6 +236,21 @@ class WindowNetwork(Network):
         rows = {name: part[..., core].reshape(N, T) for name, part in output.rows.items()}
         return Output(expected.transpose(1, 2).reshape(N, C, T), rows)
 
+    def judged(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """(N, C, T) 1 where observed, and the window that answers was; None: a window as it is."""
+        if mask.shape[2] == self.span:
+            return None
+        return mask * seen_enough(mask, *self._sight)
+
+    def informed(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """(N, 1, T) 1 where the window that answers was observed well enough, in any tag."""
+        return seen_enough(mask, *self._sight)
+
+    @property
+    def _sight(self) -> tuple[int, int, int]:
+        """Rows of a window before, in and behind its core."""
+        return self.lead, self.stride, self.span - self.lead - self.stride
+
     def _windows(self, values: torch.Tensor) -> torch.Tensor:
         """(N, C, T) to (N * W, C, span), nothing observed beyond the ends."""
         N, C, T = values.shape
@@ -249,6 +274,25 @@ class WindowNetwork(Network):
                 "(windows, features, …) was expected of it; set model.layer to another layer."
             )
         return outputs.flatten(2).mean(dim=2) if outputs.ndim > 2 else outputs
+
+
+def seen_enough(mask: torch.Tensor, before: int, stride: int, behind: int) -> torch.Tensor:
+    """Tell where stretches hold enough rows with a reading of any tag for their latents to count.
+
+    Parameters
+    ----------
+    mask
+        (N, C, T) 1 where observed.
+    before, stride, behind
+        A latent step stands for `stride` rows, and sees so many before and behind them.
+
+    Returns
+    -------
+    (N, 1, T) 1 where at least `LEAST_SEEN` of the rows seen hold a reading, else 0.
+    """
+    seen = F.pad(mask.amax(dim=1, keepdim=True), (before, behind))
+    share = F.avg_pool1d(seen, before + stride + behind, stride)
+    return (share >= LEAST_SEEN).to(mask.dtype).repeat_interleave(stride, dim=2)
 
 
 def as_output(result: torch.Tensor | Output) -> Output:

@@ -116,7 +116,7 @@ def own_network(
         return module
     if not isinstance(module, nn.Module):
         raise UsageError(
-            f"model.name: {path} makes a {type(module).__name__}, a torch.nn.Module was expected."
+            f"model.name: {path} gives {type(module).__name__}, a torch.nn.Module was expected."
         )
     return OwnNetwork(module, channels, window, path)
 
