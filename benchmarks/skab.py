@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,16 +75,23 @@ def experiments(root: Path, only: str | None = None) -> list[str]:
     return names
 
 
-def score_experiment(root: Path, config: Path | None, threads: int, name: str) -> Scored:
+def score_experiment(
+    root: Path, config: Path | None, network: str, threads: int, name: str
+) -> Scored:
     """Fit on the first 400 rows and score the rest on its own, as a frame."""
     import torch
 
+    from sensor_ad.config import load_config, make_config
     from sensor_ad.detector import Detector
 
     torch.set_num_threads(threads)
     frame = _read(root, name, lambda column: column not in LABELS)
     began = time.monotonic()
-    detector = Detector(config).fit(frame.iloc[:TRAINING_ROWS])
+    settings = make_config({}) if config is None else load_config(config)
+    if network:
+        model = settings.model.model_copy(update={"name": network})
+        settings = settings.model_copy(update={"model": model})
+    detector = Detector(settings).fit(frame.iloc[:TRAINING_ROWS])
     test = frame.iloc[TRAINING_ROWS:]
     scores = detector.score(test)
     period_s = detector.fitted.scorer.preparation.grid.period_us / 1e6
@@ -116,10 +124,15 @@ def _read(root: Path, name: str, wanted: object) -> pd.DataFrame:
 
 
 def score_all(
-    root: Path, names: Sequence[str], config: Path | None, processes: int, threads: int
+    root: Path,
+    names: Sequence[str],
+    config: Path | None,
+    network: str,
+    processes: int,
+    threads: int,
 ) -> Iterator[Scored]:
     """Score experiment after experiment, several at a time."""
-    job = partial(score_experiment, root, config, threads)
+    job = partial(score_experiment, root, config, network, threads)
     if processes == 1 or len(names) == 1:
         yield from map(job, names)
         return
@@ -137,7 +150,7 @@ def print_row(name: str, rows: int, f: Figures, rest: str = "") -> None:
     )
 
 
-def run(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
+def run(root: Path, arguments: argparse.Namespace, network: str = "") -> dict[str, Any]:
     """Score, then judge; print the table as it grows."""
     names = experiments(root, arguments.only)
     began = time.monotonic()
@@ -148,7 +161,7 @@ def run(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
     tests: dict[str, Judged] = {}
     table = []
     counts = arguments.processes, arguments.threads
-    for scored in score_all(root, names, arguments.config, *counts):
+    for scored in score_all(root, names, arguments.config, network, *counts):
         tests[scored.name] = judged = judge(root, scored)
         found = figures(judged)
         rest = f"{scored.limit:8.2f}{scored.events:8}{scored.seconds:7.1f}"
@@ -187,6 +200,29 @@ def summarise(tests: dict[str, Judged]) -> dict[str, dict[str, float]]:
     return {**summary, "mean of tests": {"auc": auc, "ap": ap}}
 
 
+def run_networks(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Score all experiments with one network after another; print one line for each."""
+    from sensor_ad.config import NETWORK_WORDS
+
+    words = NETWORK_WORDS if arguments.networks == "all" else arguments.networks.split(",")
+    results: dict[str, Any] = {}
+    for word in words:
+        print(f"\nmodel.name = {word}")
+        results[word] = run(root, arguments, word)
+    print(
+        f"\nPooled over all tests\n{'network':<12}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}"
+        f"{'AP':>8}{'mean AUC':>10}{'mean AP':>9}{'s':>7}"
+    )
+    for word, result in results.items():
+        found, mean = result["pooled"]["sensor_ad, all"], result["pooled"]["mean of tests"]
+        print(
+            f"{word:<12}{found['f1']:>7.3f}{found['far']:>8.2f}{found['mar']:>8.2f}"
+            f"{found['auc']:>8.3f}{found['ap']:>8.3f}{mean['auc']:>10.3f}{mean['ap']:>9.3f}"
+            f"{result['seconds']:>7.0f}"
+        )
+    return results
+
+
 def real_data() -> Path:
     """Find the folder named by SENSOR_AD_REAL_DATA; ends with a sentence if it is not there."""
     folder = os.environ.get("SENSOR_AD_REAL_DATA")
@@ -204,12 +240,16 @@ def main() -> None:
     parser.add_argument("--only", help="one experiment, such as valve1/0")
     parser.add_argument("--json", type=Path, help="write all figures into this file")
     parser.add_argument("--config", type=Path, help="TOML of other settings than the defaults")
+    parser.add_argument(
+        "--networks", default="", help="words of model.name, with commas, or all; one line each"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     arguments = parser.parse_args()
     if arguments.config is not None:
         print(f"Settings of {arguments.config}, not the program's defaults.")
-    result = run(real_data() / "skab", arguments)
+    root = real_data() / "skab"
+    result = run_networks(root, arguments) if arguments.networks else run(root, arguments)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
 

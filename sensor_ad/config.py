@@ -257,6 +257,12 @@ class EventSettings(_Section):
     min_length_s: float = Field(0.0, ge=0, description="Shorter events are dropped.")
 
 
+class ReportSettings(_Section):
+    """What the report shows."""
+
+    tsne: bool = Field(False, description="A t-SNE map of the machine's states; takes seconds.")
+
+
 class CompareSettings(_Section):
     """What happens when an export differs from what the model was trained on."""
 
@@ -285,6 +291,7 @@ class Config(_Section):
     scoring: ScoringSettings = ScoringSettings()
     limit: LimitSettings = LimitSettings()
     events: EventSettings = EventSettings()
+    report: ReportSettings = ReportSettings()
     compare: CompareSettings = CompareSettings()
     folder: Path = Field(Path(), exclude=True, description="Folder of the file; not a key.")
 

@@ -28,6 +28,8 @@ from sensor_ad.plots import (
     score_unit,
 )
 from sensor_ad.records import Floats, Ints
+from sensor_ad.states import States
+from sensor_ad.wording import moment
 
 MOST_COLOURED = 12
 """Events with a colour and marker of their own on the latent map; further ones share one."""
@@ -35,6 +37,8 @@ MARKERS = "osD^v<>PX*hp"
 COLOURS = (VERMILLION, BLUE, GREEN, ORANGE, PURPLE, SKY, INK)
 UNMARKED = ("no event", "missing")
 """Groups that are drawn in grey, beneath the others."""
+MOST_MODES = 12
+"""Values of the tag that tells the mode, to be drawn in colours of their own."""
 MOST_DOTS = 1_500
 """Points of one group on the latent map."""
 
@@ -129,6 +133,49 @@ def map_png(
                 )
         axes.set_xlabel(axes_words[0])
         axes.set_ylabel(axes_words[1])
+        return png(figure)
+
+
+def states_png(states: States, points: Floats, zone: tzinfo) -> bytes:
+    """Draw the states of a run twice: coloured by time, and by operating mode.
+
+    Parameters
+    ----------
+    states
+        n states.
+    points
+        (n, 2) where they lie on the two main axes.
+    zone
+        The plant's clock.
+    """
+    with mpl.rc_context(STYLE):
+        figure = new_figure(3.5, (0.6, 1.15, 0.15, 0.55))
+        left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.62})
+        time = days(states.time_us)
+        shades = left.scatter(points[:, 0], points[:, 1], s=7, c=time, cmap="viridis", lw=0)
+        bar = figure.colorbar(shades, ax=left, aspect=30, pad=0.03, fraction=0.06)
+        ends = [float(time[0]), float(time[-1])]
+        if ends[1] > ends[0]:
+            shown = [moment(int(us), zone).strftime("%d %b") for us in states.time_us[[0, -1]]]
+            bar.set_ticks(ends, labels=shown)
+        values = states.mode
+        known = np.unique(values[np.isfinite(values)])
+        groups = np.array([f"{value:g}" if np.isfinite(value) else "missing" for value in values])
+        if not states.mode_tag or len(known) > MOST_MODES:
+            groups = np.full(len(points), "no event")
+        _by_group(right, points, groups)
+        if states.mode_tag and len(known) <= MOST_MODES:
+            right.legend(
+                title=label(states.mode_tag, 18),
+                loc="center left",
+                bbox_to_anchor=(1.0, 0.5),
+                frameon=False,
+                markerscale=1.3,
+            )
+        for axes in (left, right):
+            _spread_axes(axes, points, [])
+            axes.set_xlabel("main axis of the latents")
+        left.set_ylabel("second axis")
         return png(figure)
 
 

@@ -183,7 +183,7 @@ def _free_name(folder: Path, name: str) -> str:
 def _fingerprint(config: Config, rows: Rows) -> str:
     """Hash of everything that the weights follow from: an interrupted training is found by it."""
     settings = config.model_dump_json(
-        exclude={"workspace", "reports", "limit", "events", "compare"}
+        exclude={"workspace", "reports", "limit", "events", "report", "compare"}
     )
     digest = hashlib.sha256(settings.encode())
     for array in (rows.index, rows.values, rows.used):

@@ -17,6 +17,7 @@ from sensor_ad import event_plots, model_plots, run_plots, wording
 from sensor_ad.durable import replacing, write_text
 from sensor_ad.event_table import events_csv
 from sensor_ad.records import Event, Floats, RowAccount, Snippet, Tag, TagQuality, Timeline
+from sensor_ad.states import States
 
 MOST_DETAILED = 30
 """Events shown with their pictures, the most severe ones."""
@@ -24,6 +25,9 @@ MOST_LISTED = 500
 """Lines of the table of events; events.csv has them all."""
 MOST_RANKED = 6
 """Tags ranked in the details of one event."""
+FEWEST_STATES = 20
+"""States from which a map of them is drawn."""
+TSNE_ALT = "Map of the machine's states on which neighbours stay neighbours (t-SNE), by event"
 MOST_TAG_ROWS = 200
 """Lines of the data quality table."""
 
@@ -97,6 +101,12 @@ class RunReport:
     """Event id -> (n, 2)."""
     latent_variance: tuple[float, float]
     """Share of the latents' variance along the two axes."""
+    states: States
+    """A sample of the machine's states over the run."""
+    state_points: Floats
+    """(n, 2) the same on the two main axes."""
+    tsne: bool
+    """Whether a t-SNE map of them is wanted, which takes some seconds."""
     history: list[dict[str, float]]
     """One an epoch: epoch, train_loss, validate_loss, learning_rate, and fold if several."""
     calibration_scores: Floats
@@ -244,6 +254,14 @@ def _model_jobs(
             ),
             "Map of the machine's states: normal ones in grey, those of events in colour",
         )
+    if len(report.states.time_us) >= FEWEST_STATES:
+        zone = ZoneInfo(report.timezone)
+        jobs["states"] = (
+            lambda: model_plots.states_png(report.states, report.state_points, zone),
+            "The same map, coloured by time and by operating mode",
+        )
+        if report.tsne:
+            jobs["tsne"] = (lambda: _tsne_png(report, names, zone), TSNE_ALT)
     if report.history:
         jobs["training"] = (
             lambda: model_plots.history_png(report.history),
@@ -262,6 +280,18 @@ def _model_jobs(
             "Scores of normal rows and of their highest peaks, with the limit",
         )
     return jobs
+
+
+def _tsne_png(report: RunReport, names: dict[str, str], zone: ZoneInfo) -> bytes:
+    """Draw the states on a plane on which neighbours stay neighbours, coloured by event."""
+    from sensor_ad.maps import on_plane
+
+    time_us = report.states.time_us
+    groups = np.full(len(time_us), "no event", dtype=object)
+    for event in report.events:
+        groups[(time_us >= event.start_us) & (time_us <= event.end_us)] = names[event.id]
+    points, words = on_plane(report.states.latents.astype(np.float64), "tsne")
+    return model_plots.map_png(points, words, list(groups), "event", zone)
 
 
 def _printable(value: Any) -> Any:

@@ -164,6 +164,11 @@ class ScoringRun:
             calibration_latents=fitted.calibration_latents,
             event_latents=result.event_latents,
             latent_variance=(float(fitted.latent_variance[0]), float(fitted.latent_variance[1])),
+            states=result.states,
+            state_points=(result.states.latents - fitted.latent_center) @ fitted.latent_axes
+            if len(result.states.time_us)
+            else np.empty((0, 2)),
+            tsne=config.report.tsne,
             history=list(fitted.history),
             calibration_scores=fitted.calibration_scores,
             peaks=fitted.limit.peaks,

@@ -22,6 +22,7 @@ from sensor_ad.grid import Grid
 from sensor_ad.records import Event, Floats, Ints, Snippet, Timeline
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.spool import Spool
+from sensor_ad.states import States, StateSample, mode_column
 from sensor_ad.timeline import Coverage, TimelineCount
 
 SCORES, CONTRIBUTIONS = "scores.parquet", "contributions.parquet"
@@ -37,6 +38,8 @@ class RunResult:
     coverage: Coverage
     event_latents: dict[str, Floats]
     """Event id -> (K, 2) in the plane of the latent map."""
+    states: States
+    """A sample of the machine's states over the run."""
     recent_events: list[dict[str, Any]]
     """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
 
@@ -76,6 +79,8 @@ class RunFolder:
         self._timeline = TimelineCount(grid, scorer.evidence_names)
         self.coverage = Coverage(grid, scorer.layout.max_hole)
         self._latents: list[tuple[Ints, Floats]] = []
+        self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
+        self._states = StateSample(self._mode)
 
     def add(self, tile: ScoredTile) -> None:
         """Take the next scored rows."""
@@ -85,6 +90,7 @@ class RunFolder:
         self.coverage.add(tile)
         flat = (tile.latents - self._fitted.latent_center) @ self._fitted.latent_axes
         self._latents.append((tile.steps, flat.astype(np.float32)))
+        self._states.add(tile.index, tile.actual, tile.steps, tile.latents)
         time = pa.array(self._grid.time_us(tile.index), pa.int64()).cast(self._score_schema[0].type)
         score = pa.array(tile.score, mask=~tile.scorable)
         evidence = [
@@ -135,6 +141,7 @@ class RunFolder:
             timeline=self._timeline.timeline(len(preparation.tags)),
             coverage=self.coverage,
             event_latents=self._latents_of(events),
+            states=self._sample(),
             recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
         )
 
@@ -142,6 +149,12 @@ class RunFolder:
         """Let go of the files after a fault."""
         for file in (self._scores, self._contributions, self._spool):
             file.close()
+
+    def _sample(self) -> States:
+        steps, latents, mode = self._states.states()
+        names = self._fitted.scorer.preparation.names
+        name = "" if self._mode is None else names[self._mode]
+        return States(self._grid.time_us(steps), latents, mode, name)
 
     def _latents_of(self, events: list[Event]) -> dict[str, Floats]:
         if not self._latents:

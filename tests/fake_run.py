@@ -18,6 +18,7 @@ from sensor_ad.records import (
     Timeline,
 )
 from sensor_ad.report import RunReport, Scored
+from sensor_ad.states import States
 
 SCRIPT_NAME = "<img src=x onerror=alert(1)>"
 FORMULA_NAME = "=cmd|' /C calc'!A0"
@@ -133,6 +134,14 @@ def make_snippet(event: Event, tags: tuple[Tag, ...], seed: int = 0) -> Snippet:
         score[keep],
         evidence[keep],
     )
+
+
+def make_states():
+    """Make states at times spread over the run, in three operating modes."""
+    random = np.random.default_rng(6)
+    time_us = START_US + np.arange(400) * (5 * DAY_US // 400)
+    mode = np.repeat([80.0, 100.0, np.nan, 120.0], 100)
+    return States(time_us, random.standard_normal((400, 6)).astype(np.float32), mode, "flow_sp")
 
 
 def make_timeline(events: tuple[Event, ...], tags: tuple[Tag, ...], days: float = 20) -> Timeline:
@@ -266,6 +275,9 @@ def make_report(hostile: bool = False) -> RunReport:
         timeline=make_timeline(events, tags),
         calibration_latents=random.standard_normal((4_000, 2)) * np.array([2.0, 1.0]),
         event_latents=latents,
+        states=make_states(),
+        state_points=np.random.default_rng(5).standard_normal((400, 2)) * np.array([2.0, 1.0]),
+        tsne=False,
         latent_variance=(0.62, 0.17),
         history=[
             {

@@ -65,12 +65,17 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(copy: Path) -> dict[str, str]:
-    """Run each command of the README; gives what it printed, if it ended with 0."""
+    """Run each command of README and features.md; gives what it printed, if it ended with 0."""
     outputs = {}
-    for command, _ in commands(ROOT / "README.md"):
+    for command, _ in shown_commands():
         if not command.startswith(RUN_BY_HAND):
             outputs[command] = run(command, copy)
     return outputs
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """Commands with their output; those of docs/features.md use the model of the README's."""
+    return [*commands(ROOT / "README.md"), *commands(ROOT / "docs" / "features.md")]
 
 
 def run(command: str, folder: Path) -> str:
@@ -92,12 +97,14 @@ def run(command: str, folder: Path) -> str:
 
 
 def test_readme_commands_run(printed: dict[str, str]) -> None:
-    assert {command.split()[1] for command in printed} >= {"inspect", "train", "score", "models"}
+    assert {command.split()[1] for command in printed} >= {
+        "inspect", "train", "score", "models", "features", "map",
+    }  # fmt: skip
     assert all(output.strip() for output in printed.values()), printed
 
 
 def test_readme_shows_what_is_printed(printed: dict[str, str]) -> None:
-    shown = dict(commands(ROOT / "README.md"))
+    shown = dict(shown_commands())
     for command in printed:
         if command.split()[1] == "inspect":
             assert printed[command].split() == shown[command].split()

@@ -131,6 +131,7 @@ def test_pictures_are_files_with_safe_names(hostile: Path) -> None:
         "timeline.png",
         "contributions.png",
         "latents.png",
+        "states.png",
         "training.png",
         "calibration.png",
     }
@@ -265,7 +266,7 @@ def test_an_older_picture_of_an_event_does_not_stay(tmp_path: Path) -> None:
 def test_progress_counts_the_pictures(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_report(quiet_report(), tmp_path, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
 
 def many_events(number: int, tags: tuple[Tag, ...]) -> tuple[Event, ...]:
@@ -331,3 +332,10 @@ def test_examples_in_docstrings(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_tsne_map_when_it_is_wanted(tmp_path: Path) -> None:
+    report = replace(quiet_report(), tsne=True)
+    written(report, tmp_path)
+    assert (tmp_path / "figures" / "tsne.png").stat().st_size > 2_000
+    assert "by t-SNE" in (tmp_path / "index.html").read_text(encoding="utf-8")
