@@ -27,9 +27,6 @@ drifts show where starts and stops have averaged out)."""
 SPIKE, ROW = 0, 1
 LEAST_HALF = 0.25
 """Observed share of a half window from which its mean counts."""
-LEAST_PART = 0.75
-"""Share of a window that latents must tell of for their mean and spread to count: the spread over
-a few is smaller than over all."""
 LEAST_WEIGHT = 0.05
 """Observed share below which a smoothed value is taken as 0 (nothing known)."""
 
@@ -55,8 +52,7 @@ class Dense:
     level: torch.Tensor
     """(J, C) mean of the scaled readings over a window."""
     weight: torch.Tensor
-    """(J,) share of the cells of that window that were observed and that latents tell of; 0 where
-    they tell of too little of it."""
+    """(J,) share of the cells of that window that were observed and that latents tell of."""
 
     def residuals(self) -> torch.Tensor:
         """(5, C, P) absolute scaled residual on each scale of time; 0 where unobserved."""
@@ -125,9 +121,6 @@ def run_tile(
         told = shown if network.causal else mask
         share = _around(_step_means(told.mean(dim=1, keepdim=True), step), window, step)[:, 0]
         weight = _around(_step_means(shown.mean(dim=1, keepdim=True), step), window, step)[:, 0]
-        if informed is not None:
-            part = _around(_step_means(informed, step), window, step)[:, 0]
-            weight = weight * (part >= LEAST_PART)
         lasting = [_lasting(steps, seen, windows * window // 2 // step) for windows in LONG_WINDOWS]
         return Dense(
             expected=expected[0],
