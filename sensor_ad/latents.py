@@ -208,12 +208,14 @@ class _Reader:
         columns: dict[str, Any] = {}
         with torch.inference_mode():
             step = self._step(x.shape[2], seen)
+            informed = self.network.informed(mask)
+            shown = mask if informed is None else mask * informed
             for name in self.layers:
                 steps = self._steps(name, seen[name], x.shape[2])
-                found = self._pooled(steps, mask, step)[:, : rows // step]
+                found = self._pooled(steps, shown, step)[:, : rows // step]
                 self.sizes[name] = len(found)
                 columns |= self._columns(name, found.float().cpu().numpy())
-            weight = _around(mask[..., :rows], scorer.window, step)
+            weight = _around(shown[..., :rows], scorer.window, step)
         middle = np.arange(step // 2, rows, step)
         core = (middle >= tile.core.start) & (middle < tile.core.stop)
         keep = core & (tile.index[middle] >= 0) & (weight >= scorer.min_observed)
@@ -227,10 +229,10 @@ class _Reader:
         return table.replace_schema_metadata({METADATA: json.dumps(self._facts(step))})
 
     def _step(self, length: int, seen: dict[str, Any]) -> int:
-        """Rows from one row of the file to the next."""
+        """Rows from one row of the file to the next: those of the finest layer, unless pooled."""
         if self.pooling != "none":
             return self.scorer.layout.align
-        return max(length // self._steps(n, seen[n], length).shape[2] for n in self.layers)
+        return min(length // self._steps(n, seen[n], length).shape[2] for n in self.layers)
 
     def _steps(self, name: str, outputs: Any, length: int) -> torch.Tensor:
         """(1, D, S) what a layer put out along the stretch; S divides its length."""
@@ -253,15 +255,15 @@ class _Reader:
             )
         return steps
 
-    def _pooled(self, steps: torch.Tensor, mask: torch.Tensor, step: int) -> torch.Tensor:
+    def _pooled(self, steps: torch.Tensor, shown: torch.Tensor, step: int) -> torch.Tensor:
         """(D', J) features at steps of the file."""
-        length = mask.shape[2]
+        length = shown.shape[2]
         if self.pooling in ("mean_spread", "mean"):
-            both = pool(steps, mask, self.scorer.window, step)[0]
+            both = pool(steps, shown, self.scorer.window, step)[0]
             return both if self.pooling == "mean_spread" else both[: steps.shape[1]]
         stride = length // steps.shape[2]
         if self.pooling == "none":
-            return steps[0].repeat_interleave(max(stride // step, 1), dim=1)
+            return steps[0].repeat_interleave(stride // step, dim=1)
         every, size = step // stride, max(self.scorer.window // stride, 1)
         extra = max(size - every, 0)
         if self.pooling == "max":
@@ -305,7 +307,7 @@ def preparation_hash(preparation: Preparation) -> str:
 
 
 def _around(mask: torch.Tensor, window: int, step: int) -> Floats:
-    """(J,) share of the cells observed in the window around each step."""
+    """(J,) share of the cells in the window around each step that latents tell of."""
     extra = max(window - step, 0)
     padded = F.pad(mask.mean(dim=1, keepdim=True), (extra // 2, extra - extra // 2))
     weight: Floats = F.avg_pool1d(padded, max(window, step), stride=step)[0, 0].cpu().numpy()

@@ -111,6 +111,23 @@ def test_latent_steps_as_they_are(shared, bundle, tmp_path, layer):
         np.testing.assert_allclose(frame.loc[time], outputs[:, place // step], rtol=1e-6)
 
 
+def test_coarser_layers_are_repeated_beside_finer_ones(shared, bundle, tmp_path):
+    layers = ["encoder.0", "bottleneck"]
+    for chosen, name in ((layers, "both"), (layers[:1], "fine"), (layers[1:], "coarse")):
+        out = tmp_path / f"{name}.parquet"
+        write(shared, bundle, shared.later, out, layers=chosen, pooling="none")
+    both, fine, coarse = (
+        read(tmp_path / f"{name}.parquet").set_index("time") for name in ("both", "fine", "coarse")
+    )
+    assert both.index.equals(fine.index)
+    pd.testing.assert_frame_equal(both[fine.columns], fine)
+    # A coarse step stands in the middle of its rows.
+    at = both.index.get_indexer(coarse.index, method="nearest")
+    pd.testing.assert_frame_equal(
+        both[coarse.columns].iloc[at].set_index(coarse.index), coarse, check_freq=False
+    )
+
+
 def _length(bundle):
     layout = bundle.fitted.scorer.layout
     return layout.tile + 2 * layout.halo
