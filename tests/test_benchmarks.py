@@ -73,7 +73,7 @@ def test_skab_one_experiment():
     from benchmarks.skab import TRAINING_ROWS, judge, score_experiment
 
     root = Path(REAL_DATA or "") / "skab"
-    scored = score_experiment(root, None, 1, "valve1/8")
+    scored = score_experiment(root, None, "", 1, "valve1/8")
     test = judge(root, scored)
 
     rows = len((root / "valve1/8.csv").read_text().splitlines()) - 1

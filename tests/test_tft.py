@@ -192,9 +192,9 @@ def test_what_is_judged():
 
     judged = network.judged(mask)[0]
 
-    # The first 8 rows have less than half a history, as has the last horizon.
+    # The first 16 rows have less than nine tenths of a history, as has the last horizon.
     history = torch.zeros(48)
-    history[8:32] = 1
+    history[16:32] = 1
     assert judged[1].sum() == 0
     assert judged[2].tolist() == history.tolist()
     history[30] = 0
