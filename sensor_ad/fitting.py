@@ -325,8 +325,7 @@ class _Job:
             residuals.append(np.where(seen, chosen, np.nan))
             start += size
         usable = np.concatenate(weight) >= self.config.prepare.min_observed
-        grouped = by_step(labels, align)
-        label = np.where((grouped == grouped[:, :1]).all(axis=1), grouped[:, 0], UNUSED)
+        label = label_of_steps(by_step(labels, align), by_step(packed.place >= 0, align))
         return _Pooled(
             np.concatenate(latents),
             np.concatenate(level),
@@ -391,6 +390,20 @@ class _Job:
             calibration_latents=flat[_spread_evenly(len(flat), KEPT_LATENTS)].astype(np.float32),
             notes=notes,
         )
+
+
+def label_of_steps(labels: Ints, there: Bools) -> Ints:
+    """(J,) the label that all rows of a step share, UNUSED where they differ.
+
+    Parameters
+    ----------
+    labels, there
+        (J, align) label of each row, and whether the export had it: a row left out here and there
+        has no say.
+    """
+    low = np.where(there, labels, np.iinfo(np.int64).max).min(axis=1)
+    high = np.where(there, labels, np.iinfo(np.int64).min).max(axis=1)
+    return np.where(low == high, low, UNUSED)
 
 
 def _away_from(at: Ints, fold: int, gap: int) -> Bools:

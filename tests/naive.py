@@ -162,7 +162,13 @@ def lasting(residual, seen, half, middle, least):
     return abs(means[one]) * shares[one] / math.sqrt(2 * shares[one])
 
 
-def seen_share(mask, first, count):
-    """Share of `count` rows from `first` on with a reading of any tag; none beyond the ends."""
-    rows = [row for row in range(first, first + count) if 0 <= row < len(mask)]
-    return sum(bool(mask[row].any()) for row in rows) / count
+def seen_share(mask, first, count, hole):
+    """Share of `count` rows from `first` on that are seen; none beyond the ends.
+
+    A row is seen when every row within `hole` rows of it has a reading within `hole` rows.
+    """
+    T = len(mask)
+    some = [bool(mask[row].any()) for row in range(T)]
+    near = [any(some[max(0, row - hole) : row + hole + 1]) for row in range(T)]
+    seen = [all(near[max(0, row - hole) : row + hole + 1]) for row in range(T)]
+    return sum(seen[row] for row in range(first, first + count) if 0 <= row < T) / count

@@ -83,7 +83,8 @@ def informed_rows(network, mask):
     """Give (P,) whether the latent step of a row saw enough rows."""
     reach, stride = network.encoder_reach, network.stride
     return np.array([
-        naive.seen_share(mask, row // stride * stride - reach, stride + 2 * reach) >= LEAST_SEEN
+        naive.seen_share(mask, row // stride * stride - reach, stride + 2 * reach, WINDOW // 8)
+        >= LEAST_SEEN
         for row in range(len(mask))
     ])  # fmt: skip
 

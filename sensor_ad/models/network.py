@@ -27,6 +27,8 @@ HUBER_DELTA = 2.0
 LEAST_SEEN = 0.9
 """Share of the rows seen by a latent step that must hold a reading for it to count: where it
 reaches beyond the end of a segment, it looks like a state that never was."""
+HOLES_PER_WINDOW = 8
+"""A hole of up to twice such a part of a window is no end of a segment."""
 CORES_PER_WINDOW = 4
 """A window answers for one of so many parts of itself: with more, rows see as much before as after
 themselves, and scoring costs as many times the passes."""
@@ -247,9 +249,10 @@ class WindowNetwork(Network):
         return seen_enough(mask, *self._sight)
 
     @property
-    def _sight(self) -> tuple[int, int, int]:
-        """Rows of a window before, in and behind its core."""
-        return self.lead, self.stride, self.span - self.lead - self.stride
+    def _sight(self) -> tuple[int, int, int, int]:
+        """Rows of a window before, in and behind its core, and the hole that may be in it."""
+        behind = self.span - self.lead - self.stride
+        return self.lead, self.stride, behind, self.window // HOLES_PER_WINDOW
 
     def _windows(self, values: torch.Tensor) -> torch.Tensor:
         """(N, C, T) to (N * W, C, span), nothing observed beyond the ends."""
@@ -276,7 +279,21 @@ class WindowNetwork(Network):
         return outputs.flatten(2).mean(dim=2) if outputs.ndim > 2 else outputs
 
 
-def seen_enough(mask: torch.Tensor, before: int, stride: int, behind: int) -> torch.Tensor:
+def bridged(mask: torch.Tensor, hole: int) -> torch.Tensor:
+    """(N, 1, T) 1 where a row has a reading of any tag, or lies in a hole of at most 2 `hole` rows.
+
+    Rows that an export leaves out here and there are no end of a segment.
+    """
+    seen = mask.amax(dim=1, keepdim=True)
+    if not hole:
+        return seen
+    wide = F.max_pool1d(seen, 2 * hole + 1, 1, hole)
+    return -F.max_pool1d(-wide, 2 * hole + 1, 1, hole)
+
+
+def seen_enough(
+    mask: torch.Tensor, before: int, stride: int, behind: int, hole: int = 0
+) -> torch.Tensor:
     """Tell where stretches hold enough rows with a reading of any tag for their latents to count.
 
     Parameters
@@ -285,12 +302,14 @@ def seen_enough(mask: torch.Tensor, before: int, stride: int, behind: int) -> to
         (N, C, T) 1 where observed.
     before, stride, behind
         A latent step stands for `stride` rows, and sees so many before and behind them.
+    hole
+        Holes of up to twice so many rows count as seen.
 
     Returns
     -------
     (N, 1, T) 1 where at least `LEAST_SEEN` of the rows seen hold a reading, else 0.
     """
-    seen = F.pad(mask.amax(dim=1, keepdim=True), (before, behind))
+    seen = F.pad(bridged(mask, hole), (before, behind))
     share = F.avg_pool1d(seen, before + stride + behind, stride)
     return (share >= LEAST_SEEN).to(mask.dtype).repeat_interleave(stride, dim=2)
 
