@@ -210,13 +210,14 @@ class _Job:
         folds, residuals, history, epochs = [], [], [], []
         for fold in range(FOLDS):
             network = self._network()
-            others = _away_from(at, fold, self.gap)
+            near = _near(at, fold, self.gap)
+            others = (at >= 0) & ~near
             trained = self._train(network, packed, others, at == fold, f"fold {fold + 1}")
             history += [{**entry, "fold": fold + 1} for entry in trained.history]
             epochs.append(trained.best_epoch)
             pooled = self._pool(network, packed, at, at == fold)
             residuals.append(pooled.residuals)
-            away = by_step(others, self.layout.align).all(axis=1)
+            away = _away(others, near, packed.place >= 0, self.layout.align)
             folds.append((network, self._detectors(pooled, pooled.usable & away)))
         scale = normal_residual(np.concatenate(residuals, axis=2))
         evidence = CalibrationRows(at >= 0, self.layout.align, self.config.prepare.min_observed)
@@ -406,13 +407,20 @@ def label_of_steps(labels: Ints, there: Bools) -> Ints:
     return np.where(low == high, low, UNUSED)
 
 
-def _away_from(at: Ints, fold: int, gap: int) -> Bools:
-    """(P,) rows of the other blocks that lie further than `gap` rows from block `fold`."""
+def _near(at: Ints, fold: int, gap: int) -> Bools:
+    """(P,) places of block `fold`, and those no further than `gap` rows from it."""
     inside = np.flatnonzero(at == fold)
-    others: Bools = np.asarray((at >= 0) & (at != fold))
+    near = np.zeros(len(at), dtype=bool)
     if len(inside):
-        others[max(0, inside[0] - gap) : inside[-1] + gap + 1] = False
-    return others
+        near[max(0, inside[0] - gap) : inside[-1] + gap + 1] = True
+    return near
+
+
+def _away(others: Bools, near: Bools, there: Bools, align: int) -> Bools:
+    """(J,) steps of the other blocks alone; rows that the export left out have no say."""
+    only = by_step(others | ~there, align).all(axis=1) & by_step(others, align).any(axis=1)
+    away: Bools = only & ~by_step(near, align).any(axis=1)
+    return away
 
 
 def _spread_evenly(count: int, most: int) -> Ints:

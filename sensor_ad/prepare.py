@@ -61,6 +61,10 @@ class Network(Protocol):
         """Rows before or after a row that it depends on."""
 
     @property
+    def hole(self) -> int:
+        """Rows without a reading, at most, that are a hole in a segment and not its end."""
+
+    @property
     def most_rows(self) -> int:
         """Rows of a tile at most."""
 
@@ -299,9 +303,9 @@ def make_layout(
         Pool latents at every latent step (short series), not at every half window.
     """
     align = network.stride if fine else max(network.stride, window // 2)
-    # What a score depends on: the network, then smoothing over a window or pooling and
-    # interpolation.
-    halo = network.reach + 2 * window + 2 * align
+    # What a score depends on: the network and the holes that it may bridge, then smoothing over a
+    # window or pooling and interpolation.
+    halo = network.reach + network.hole + 2 * window + 2 * align
     halo = -(-halo // align) * align
     if config.prepare.max_hole_s is None:
         max_hole = max(1, window // 8)

@@ -115,31 +115,34 @@ def test_hidden_values_are_ignored():
 
 @pytest.mark.parametrize("rows", [1, 7, 63])
 @pytest.mark.parametrize("share", [0.02, 0.3])
-def test_observed_before_equals_a_naive_loop(rows, share):
+@pytest.mark.parametrize("hole", [0, 2])
+def test_observed_before_equals_a_naive_loop(rows, share, hole):
     torch.manual_seed(0)
     mask = (torch.rand(2, 3, 100) < share).float()
     wanted = torch.zeros(2, 1, 100)
     for n in range(2):
         for t in range(100):
             for k in range(max(t - rows, 0), t):
-                wanted[n, 0, t] += bool(mask[n, :, k].any()) / rows
-    torch.testing.assert_close(observed_before(mask, rows), wanted)
+                wanted[n, 0, t] += bool(mask[n, :, max(k - hole, 0) : k + 1].any()) / rows
+    torch.testing.assert_close(observed_before(mask, rows, hole), wanted)
     assert wanted.max() > 0
 
 
 def test_forecast_counts_after_a_history():
     network = network_of(8)
-    mask = torch.ones(1, 2, 24)
-    mask[0, :, 10:16] = 0
-    mask[0, 1, 20] = 0
+    mask = torch.ones(1, 2, 27)
+    mask[0, :, 9:11] = 0  # a hole of a quarter of a window is no end
+    mask[0, :, 13:19] = 0
+    mask[0, 1, 23] = 0
 
     judged = network.judged(mask)
 
-    # The history has 7 rows, and nine in ten of them must be there.
-    before = [0, 1, 2, 3, 4, 5, 6, 7, 7, 7] + [0] * 6 + [1, 1, 2, 3, 4, 5, 6, 7]
+    # The history has 7 rows, and nine in ten of them must be there; the first two of six that are
+    # not count as seen.
+    before = [0, 1, 2, 3, 4, 5, 6, 7, 7, 0, 0, 7, 7] + [0] * 6 + [3, 3, 3, 3, 4, 5, 6, 7]
     assert judged[0, 0].tolist() == [float(count == 7) for count in before]
     assert judged[0, 1].tolist() == [
-        float(count == 7 and row != 20) for row, count in enumerate(before)
+        float(count == 7 and row != 23) for row, count in enumerate(before)
     ]
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import plant
+import pytest
 
 from sensor_ad.detector import Detector
-from sensor_ad.fitting import label_of_steps
+from sensor_ad.fitting import CROSS_FITTED, _away, _near, label_of_steps
 from sensor_ad.prepare import UNUSED
 
 
@@ -27,3 +28,30 @@ def test_history_that_leaves_a_row_out_every_now_and_then():
         inside = scores.loc[plant.time_of(start) : plant.time_of(stop - 1)]
         assert inside["alarm"].mean() > 0.9
     assert scores["alarm"].mean() < 0.3
+
+
+def test_steps_away_from_a_block_by_hand():
+    #      block 0 ──────── gap of 2 ─┐   a row left out ─┐     not to be learnt ─┐
+    at = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, -1, 1, 1, 1, 1, 1, 1, UNUSED, 1, -1, -1, -1, -1])
+    there = np.ones(len(at), dtype=bool)
+    there[[9, 18, 19, 20, 21]] = False
+    at[~there] = UNUSED
+    near = _near(at, 0, 2)
+    assert np.flatnonzero(near).tolist() == [0, 1, 2, 3, 4, 5]
+    others = (at >= 0) & ~near
+    assert _away(others, near, there, 2).tolist() == [False] * 3 + [True] * 5 + [False] * 3
+    assert not _near(at, 3, 2).any()
+
+
+@pytest.mark.parametrize("network", ["conv", "cnn", "tft"])
+def test_short_history_that_leaves_rows_out(network):
+    """Cross-fitted, also by forecasters that want their history: every sixth row is missing."""
+    if network == "tft":
+        pytest.importorskip("pytorch_forecasting")
+    frame = plant.plant(0, 600)
+    kept = np.arange(len(frame)) % 6 != 5
+    settings = {"training": {"max_epochs": 2}, "model": {"name": network}}
+    detector = Detector(plant.merged(plant.SETTINGS, settings)).fit(frame[kept])
+    assert detector.fitted.scheme == CROSS_FITTED
+    scored = detector.score(plant.plant(600, 900)[kept[:300]])
+    assert scored["scorable"].mean() > 0.8

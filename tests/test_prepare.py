@@ -282,7 +282,7 @@ def test_row_maker_of_a_fitted_model_takes_its_condition_and_counters():
 @pytest.mark.parametrize("window", [8, 64, 512])
 @pytest.mark.parametrize("C", [1, 16, 3000])
 def test_layout_sizes_fit_one_another(window, C, fine):
-    network = SimpleNamespace(stride=window // 8, reach=3 * window, most_rows=65_536)
+    network = SimpleNamespace(stride=window // 8, hole=4, reach=3 * window, most_rows=65_536)
     layout = make_layout(make_config({}), window, network, GRID, C, fine)
 
     assert layout.align % network.stride == 0
@@ -295,7 +295,7 @@ def test_layout_sizes_fit_one_another(window, C, fine):
 @pytest.mark.parametrize(("max_hole_s", "expected"), [(None, 8), (0, 0), (59, 0), (600, 10)])
 def test_layout_hole_in_rows(max_hole_s, expected):
     raw = {} if max_hole_s is None else {"prepare": {"max_hole_s": max_hole_s}}
-    network = SimpleNamespace(stride=8, reach=100, most_rows=65_536)
+    network = SimpleNamespace(stride=8, hole=4, reach=100, most_rows=65_536)
     assert make_layout(make_config(raw), 64, network, GRID, 4, False).max_hole == expected
 
 

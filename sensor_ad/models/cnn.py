@@ -113,7 +113,7 @@ class ConvForecaster(Network):
 
     def judged(self, mask: torch.Tensor) -> torch.Tensor:
         """(N, C, T) 1 where observed and enough of the history was, as in `Network.judged`."""
-        return mask * (observed_before(mask, self.reach) >= LEAST_HISTORY)
+        return mask * (observed_before(mask, self.reach, self.hole) >= LEAST_HISTORY)
 
     def informed(self, mask: torch.Tensor) -> torch.Tensor:
         """(N, 1, T) 1 where enough of the history was observed, as in `Network.informed`."""
@@ -149,7 +149,7 @@ class CausalConv(nn.Module):
         return rows + hidden if self.residual else hidden
 
 
-def observed_before(mask: torch.Tensor, rows: int) -> torch.Tensor:
+def observed_before(mask: torch.Tensor, rows: int, hole: int = 0) -> torch.Tensor:
     """Tell how much of each row's history was observed.
 
     Parameters
@@ -158,11 +158,15 @@ def observed_before(mask: torch.Tensor, rows: int) -> torch.Tensor:
         (N, C, T) 1 where observed, 0 where not.
     rows
         Length of the history, which ends with the row before.
+    hole
+        Rows without a reading that count as observed behind one with: those that an export leaves
+        out here and there. What comes after them is not looked at.
 
     Returns
     -------
     (N, 1, T) share of those rows in which any tag was observed; none was beyond the ends.
     """
+    seen = F.max_pool1d(F.pad(mask.amax(dim=1, keepdim=True), (hole, 0)), hole + 1, 1)
     # Differences of running counts: whole numbers, so exact wherever a stretch was cut.
-    count = F.pad(mask.amax(dim=1, keepdim=True).cumsum(dim=2), (rows + 1, -1))
+    count = F.pad(seen.cumsum(dim=2), (rows + 1, -1))
     return (count[..., rows:] - count[..., :-rows]) / rows

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import nn
 
-from sensor_ad.models.network import HOLES_PER_WINDOW, Network, Output, seen_enough
+from sensor_ad.models.network import Network, Output, seen_enough
 
 KERNEL = 4
 """Kernel of the strided layers: twice the stride, so that every input counts equally often."""
@@ -96,7 +96,7 @@ class StridedNetwork(Network):
     def informed(self, mask: torch.Tensor) -> torch.Tensor:
         """(N, 1, T) 1 where a latent step saw enough rows with a reading."""
         reach = self.encoder_reach
-        return seen_enough(mask, reach, self.stride, reach, self.window // HOLES_PER_WINDOW)
+        return seen_enough(mask, reach, self.stride, reach, self.hole)
 
     def _seen_by_latents(self, first: int, last: int) -> tuple[int, int]:
         """Give the first and last input row that latent steps `first` to `last` see."""

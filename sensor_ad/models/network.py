@@ -80,6 +80,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @property
+    def hole(self) -> int:
+        """Rows without a reading, at most, that are a hole in a segment and not its end."""
+        return 2 * (self.window // HOLES_PER_WINDOW)
+
+    @property
     def sample_rows(self) -> int:
         """Rows of a training sample."""
         return CROP_WINDOWS * self.window
@@ -252,7 +257,7 @@ class WindowNetwork(Network):
     def _sight(self) -> tuple[int, int, int, int]:
         """Rows of a window before, in and behind its core, and the hole that may be in it."""
         behind = self.span - self.lead - self.stride
-        return self.lead, self.stride, behind, self.window // HOLES_PER_WINDOW
+        return self.lead, self.stride, behind, self.hole
 
     def _windows(self, values: torch.Tensor) -> torch.Tensor:
         """(N, C, T) to (N * W, C, span), nothing observed beyond the ends."""
@@ -280,15 +285,15 @@ class WindowNetwork(Network):
 
 
 def bridged(mask: torch.Tensor, hole: int) -> torch.Tensor:
-    """(N, 1, T) 1 where a row has a reading of any tag, or lies in a hole of at most 2 `hole` rows.
+    """(N, 1, T) 1 where a row has a reading of any tag, or lies in a hole of at most `hole` rows.
 
-    Rows that an export leaves out here and there are no end of a segment.
+    Rows that an export leaves out here and there are no end of a segment. `hole` is even.
     """
     seen = mask.amax(dim=1, keepdim=True)
     if not hole:
         return seen
-    wide = F.max_pool1d(seen, 2 * hole + 1, 1, hole)
-    return -F.max_pool1d(-wide, 2 * hole + 1, 1, hole)
+    wide = F.max_pool1d(seen, hole + 1, 1, hole // 2)
+    return -F.max_pool1d(-wide, hole + 1, 1, hole // 2)
 
 
 def seen_enough(
@@ -303,7 +308,7 @@ def seen_enough(
     before, stride, behind
         A latent step stands for `stride` rows, and sees so many before and behind them.
     hole
-        Holes of up to twice so many rows count as seen.
+        Holes of up to so many rows count as seen; an even number.
 
     Returns
     -------

@@ -169,7 +169,8 @@ class FusionForecaster(WindowNetwork):
     def judged(self, mask: torch.Tensor) -> torch.Tensor:
         """(N, C, T) 1 where a measured tag was observed, and enough of its row's history was."""
         # All rows of a horizon have the history of its first one.
-        history = observed_before(mask[:, self.measured], self.lead)[..., :: self.stride]
+        seen = observed_before(mask[:, self.measured], self.lead, self.hole)
+        history = seen[..., :: self.stride]
         counts = (history >= LEAST_HISTORY).repeat_interleave(self.stride, dim=2)
         judged = mask * counts[..., : mask.shape[2]]
         judged[:, self.known] = 0
