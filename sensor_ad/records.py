@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,19 @@ LEAST_SHARE = 0.01
 EventKind = Literal["machine", "stuck sensor", "spikes", "failed sensor"]
 
 
+class Quality(IntEnum):
+    """What a historian says of a value; the first three come with a number, the others never."""
+
+    GOOD = 0
+    UNCERTAIN = 1
+    SUBSTITUTED = 2
+    """Entered or estimated by somebody."""
+    BAD = 3
+    """The sensor or the way to it is at fault."""
+    NO_DATA = 4
+    """Nothing was recorded."""
+
+
 @dataclass(frozen=True)
 class Readings:
     """Tag values in plant units at the times of an export; one chunk of it, sorted by time."""
@@ -33,6 +47,8 @@ class Readings:
     """(T, C) float64 in plant units; NaN where a value is missing or bad."""
     tags: tuple[str, ...]
     """C names, in the order of the columns."""
+    quality: Ints | None = None
+    """(T, C) uint8 `Quality`; None: good where there is a value, no data where there is none."""
 
 
 @dataclass(frozen=True)

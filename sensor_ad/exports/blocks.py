@@ -48,6 +48,26 @@ class Block:
     rows: Ints
     """(T,) number of each row in its file, counted from 1 without header and blank lines."""
     bytes_read: int
+    quality: Ints | None = None
+    """(T, C) uint8 `Quality`; None: good where there is a value, no data where there is none."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Some archived values of a file, as they stand there: a row is one value of one tag."""
+
+    file: str
+    time_us: Ints
+    """(K,) int64 UTC microseconds, in any order."""
+    tag: Ints
+    """(K,) int32 number of the tag among those of the export."""
+    values: Floats
+    """(K,) float64 in plant units; NaN where the quality is bad or no data."""
+    quality: Ints
+    """(K,) uint8 `Quality`."""
+    rows: Ints
+    """(K,) number of each row in its file, counted from 1 without header and blank lines."""
+    bytes_read: int
 
 
 Where = Callable[[int], str]
