@@ -62,6 +62,10 @@ EVIDENCE_WORDS = {
         "unusual spectrum",
         "the frequencies of a vibration differ from what the network expects",
     ),
+    "scalogram": (
+        "unusual scalogram",
+        "slow or fast swings of a vibration differ from what the network expects",
+    ),
     "level_shift": (
         "level shift",
         "readings averaged over a while have moved away from their usual levels and ratios",

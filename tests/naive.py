@@ -1,5 +1,6 @@
 """Slow, obvious twins of what the package does with whole arrays at once."""
 
+import cmath
 import itertools
 import math
 
@@ -172,3 +173,21 @@ def seen_share(mask, first, count, hole):
     near = [any(some[max(0, row - hole) : row + hole + 1]) for row in range(T)]
     seen = [all(near[max(0, row - hole) : row + hole + 1]) for row in range(T)]
     return sum(seen[row] for row in range(first, first + count) if 0 <= row < T) / count
+
+
+def wavelet(readings, seen, row, scale):
+    """Coefficient of a Morlet wavelet around one row, and the share of its weight that was seen.
+
+    The readings go on mirrored beyond the first and the last one.
+    """
+    last = len(readings) - 1
+    coefficient, weight, weight_seen = 0, 0, 0
+    for place in range(-last, 2 * last + 1):
+        mirrored = abs(place) if place <= last else 2 * last - place
+        eta = (place - row) / scale
+        wave = math.pi**-0.25 * cmath.exp(6j * eta) * math.exp(-(eta**2) / 2)
+        weight += abs(wave)
+        if seen[mirrored]:
+            coefficient += readings[mirrored] * wave.conjugate() / math.sqrt(scale)
+            weight_seen += abs(wave)
+    return coefficient, weight_seen / weight

@@ -1,10 +1,10 @@
-"""The 2-D autoencoder: known images, known spectra; windows as images, that see only themselves."""
+"""The 2-D autoencoder: known images; windows as images and pictures, that see only themselves."""
 
 import copy
 import doctest
-import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -12,10 +12,12 @@ from torch import nn
 
 from sensor_ad import training
 from sensor_ad.config import TrainingSettings
+from sensor_ad.detector import Detector
+from sensor_ad.detector import load as load_detector
 from sensor_ad.errors import UsageError
 from sensor_ad.features import LayerOutputs
 from sensor_ad.models import conv2d
-from sensor_ad.models.conv2d import QUIET, Conv2dAutoencoder, ImageAutoencoder
+from sensor_ad.models.conv2d import Conv2dAutoencoder, ImageAutoencoder
 from sensor_ad.models.network import as_output
 from sensor_ad.training import make_series, train_network
 
@@ -28,6 +30,9 @@ HUM = (1.4 * np.sin(TIME[:, None] * [0.8, 0.8, 1.6] + [0, 1, 2]) + NOISE).astype
 """Vibrations with a period of eight rows, and one of four."""
 FAULT = slice(1000, 1060)
 SPECTRUM = {"image": "spectrogram"}
+SCALES = {"image": "scalogram"}
+PICTURED = pytest.mark.parametrize("picture", [SPECTRUM, SCALES], ids=["spectrum", "scales"])
+TRAINED = pytest.mark.parametrize("which", ["trained", "trained_spectrum", "trained_scales"])
 
 
 def network_of(window, channels=2, **options):
@@ -69,6 +74,12 @@ def trained():
 def trained_spectrum():
     torch.manual_seed(0)
     return fitted(Conv2dAutoencoder(3, 64, latent=2, **SPECTRUM), HUM, 256)
+
+
+@pytest.fixture(scope="module")
+def trained_scales():
+    torch.manual_seed(0)
+    return fitted(Conv2dAutoencoder(3, 64, latent=2, **SCALES), HUM, 256)
 
 
 def test_known_weights_halve_and_double_an_image():
@@ -202,7 +213,7 @@ def test_layer_that_gives_no_images_refused():
     )
 
 
-@pytest.mark.parametrize("which", ["trained", "trained_spectrum"])
+@TRAINED
 def test_loss_falls(which, request):
     _, _, history = request.getfixturevalue(which)
     losses = [entry["validate_loss"] for entry in history]
@@ -226,77 +237,76 @@ def test_residuals_are_larger_in_a_fault(trained):
     assert fault_over_normal(network) > 3
 
 
-def spectrum_over_normal(network):
-    """How many times as much the spectrogram says where one tag swings twice as fast."""
+def picture_over_normal(network):
+    """How many times as much the evidence says where one tag swings twice as fast."""
     values = HUM[:1152].copy()
     values[FAULT, 0] = 1.4 * np.sin(TIME[FAULT] * 1.6) + NOISE[FAULT, 0]
     x = torch.from_numpy(values.T[None])
     with torch.inference_mode():
-        rows = network(x, torch.ones_like(x)).rows["spectrogram"][0].numpy()
-    return rows[FAULT].mean() / rows[200:900].mean()
+        (rows,) = network(x, torch.ones_like(x)).rows.values()
+    return (rows[0, FAULT].mean() / rows[0, 200:900].mean()).item()
 
 
-def test_spectrogram_says_more_in_a_fault(trained_spectrum):
-    before, network, _ = trained_spectrum
-    assert spectrum_over_normal(before) < 1.5
-    assert spectrum_over_normal(network) > 3
+@pytest.mark.parametrize("which", ["trained_spectrum", "trained_scales"])
+def test_picture_says_more_in_a_fault(which, request):
+    before, network, _ = request.getfixturevalue(which)
+    assert picture_over_normal(before) < 1.5
+    assert picture_over_normal(network) > 3
 
 
-def test_spectrogram_of_a_sine_is_known():
-    """A wave of amplitude A in a Hann window: |A · sum(w) / 2|² at its frequency, half aside."""
-    network = Conv2dAutoencoder(2, 64, tag=1, **SPECTRUM).double()
-    values = torch.randn(1, 2, 64, dtype=torch.double)
-    values[0, 1] = 3 * torch.sin(2 * math.pi * 5 / 16 * torch.arange(64))
-    power, share = network.spectrogram(values, torch.ones_like(values))
-    assert power.shape == (1, 1, 8, 16)
-    assert share.shape == (1, 1, 1, 16)
-    torch.testing.assert_close(share, torch.ones_like(share))
-    peak = (3 * 8 / 2) ** 2 / 6  # the window's 16 weights add up to 8, their squares to 6
-    expected = torch.zeros(8, dtype=torch.double)
-    expected[5], expected[4], expected[6] = peak, peak / 4, peak / 4
-    for frame in range(2, 14):  # those beside are mirrored at the edges
-        found = 10 ** power[0, 0, :, frame] - QUIET
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+@PICTURED
+def test_evidence_is_named_for_its_picture(picture):
+    network = network_of(32, **picture)
+    output = network(*torch.ones(2, 1, 2, 64, dtype=torch.double))
+    assert list(output.rows) == [picture["image"]]
 
 
-def test_spectrogram_equals_that_of_torch():
-    network = Conv2dAutoencoder(3, 128, **SPECTRUM).double()
-    values = torch.randn(2, 3, 128, dtype=torch.double)
-    power, _ = network.spectrogram(values, torch.ones_like(values))
-    waves = torch.stft(
-        values.flatten(0, 1), 32, 8, window=network.hann, pad_mode="reflect", return_complex=True
-    )
-    assert waves.shape == (6, 17, 17)
-    expected = (waves.abs().square() / network.hann.square().sum() + QUIET).log10()
-    torch.testing.assert_close(power, expected[:, :16, :16].reshape(2, 3, 16, 16))
+@PICTURED
+def test_picture_shows_one_tag_or_all(picture):
+    values = torch.randn(3, 2, 64, dtype=torch.double)
+    mask = torch.ones_like(values)
+    every = network_of(64, **picture).drawn(values, mask)
+    for tag in (0, 1):
+        one = network_of(64, **picture, tag=tag)
+        power = one.drawn(values, mask).power
+        torch.testing.assert_close(power, every.power[:, tag : tag + 1])
+        assert one.images.image_channels == 2
+        assert one(values, mask).aside[picture["image"]].shape == power.shape
 
 
-def test_noise_of_normal_spread_has_no_power_to_speak_of():
-    torch.manual_seed(0)
-    network = Conv2dAutoencoder(1, 64, **SPECTRUM)
-    power, _ = network.spectrogram(torch.randn(500, 1, 64), torch.ones(500, 1, 64))
-    assert (10 ** power[:, :, 2:]).mean().item() == pytest.approx(1, rel=0.05)
-
-
-def test_evidence_is_the_error_of_the_frames_around_a_row():
-    """A network that expects power 1 everywhere: what is said is the square of the spectrogram."""
-    network = zeroed(Conv2dAutoencoder(2, 64, **SPECTRUM)).double().eval()
+@PICTURED
+def test_evidence_is_the_error_of_the_columns_around_a_row(picture):
+    """A network that expects power 1 everywhere: what is said is the square of the picture."""
+    network = zeroed(Conv2dAutoencoder(2, 64, **picture)).double().eval()
     torch.manual_seed(0)
     values = torch.randn(1, 2, 64, dtype=torch.double)
     mask = torch.ones_like(values)
     mask[0, 0, 30] = 0
-    output = network(values, mask)
-    power, share = network.spectrogram(values * mask, mask)
+    rows = network(values, mask).rows[picture["image"]][0]
+    drawn = network.drawn(values * mask, mask)
+    power, counted = drawn.power[0], drawn.counted.expand_as(drawn.power)[0] > 0
+    assert not counted[0, :, 8].any()
+    columns = torch.zeros(16, dtype=torch.double)
+    for k in range(16):
+        pixels = power[:, :, k][counted[:, :, k]]
+        if len(pixels) >= power.shape[1] / 2:
+            columns[k] = pixels.square().mean()
+        else:
+            columns[k] = pixels.square().sum() / (power.shape[1] / 2)
+    assert rows.shape == (64,)
+    torch.testing.assert_close(rows[::4], columns)
+    torch.testing.assert_close(rows[2:60:4], (columns[:-1] + columns[1:]) / 2)
+    torch.testing.assert_close(rows[61], columns[15])
+
+
+def test_evidence_is_nothing_where_no_frame_is_whole():
+    network = network_of(64, **SPECTRUM)
+    values = torch.randn(1, 2, 64, dtype=torch.double)
+    mask = torch.ones_like(values)
+    mask[0, 0, 30] = 0
+    share = network.drawn(values * mask, mask).share
     # Row 30 has a weight in the frames around rows 24 to 36, and none where the window is 0.
     assert ((share[0, 0, 0] < 1).nonzero().flatten().tolist()) == [6, 7, 8, 9]
-    both, second = power[0].square().mean(dim=(0, 1)), power[0, 1].square().mean(dim=0)
-    frames = torch.where(share[0, 0, 0] < 1, second, both)
-    rows = output.rows["spectrogram"][0]
-    assert rows.shape == (64,)
-    torch.testing.assert_close(rows[::4], frames)
-    torch.testing.assert_close(rows[2:60:4], (frames[:-1] + frames[1:]) / 2)
-    torch.testing.assert_close(rows[61], frames[15])
-
     mask[0, 1, 30] = 0
     rows = network(values, mask).rows["spectrogram"][0]
     assert rows[24:37].tolist() == [0] * 13
@@ -304,25 +314,51 @@ def test_evidence_is_the_error_of_the_frames_around_a_row():
     assert (rows[41:] > 0).all()
 
 
-def test_spectrogram_comes_with_the_share_observed():
-    network = zeroed(Conv2dAutoencoder(1, 64, latent=1, width=1, **SPECTRUM)).double()
+def test_evidence_of_fast_waves_is_there_beside_a_hole():
+    """In a window of 256 rows, a frame of the spectrogram has 64."""
+    values = torch.randn(1, 2, 256, dtype=torch.double)
+    mask = torch.ones_like(values)
+    mask[..., 112] = 0
+    rows = network_of(256, **SCALES)(values, mask).rows["scalogram"][0]
+    assert (rows[16:241] > 0).sum() == 224  # all but that row
+    frames = network_of(256, **SPECTRUM)(values, mask).rows["spectrogram"][0]
+    assert frames[96:129].tolist() == [0] * 33
+    assert rows[0] == 0  # an edge is near at all scales
+
+
+@PICTURED
+def test_middle_of_a_window_is_judged_at_all_frequencies(picture):
+    network = network_of(64, **picture)
+    drawn = network.drawn(*torch.ones(2, 1, 2, 64, dtype=torch.double))
+    core = slice(network.lead // 4, (network.lead + network.stride) // 4 + 1)
+    assert (core.start, core.stop) == (6, 11)
+    assert (drawn.counted[..., core] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("picture", "step"), [(SPECTRUM, 2), (SCALES, 4)], ids=["spectrum", "scales"]
+)
+def test_picture_comes_with_the_share_observed(picture, step):
+    """Of 8 frequencies every second is kept on the way down, of 12 scales every fourth."""
+    network = zeroed(Conv2dAutoencoder(1, 64, latent=1, width=1, **picture)).double()
     with torch.no_grad():
         down, up = network.images.encoder, network.images.decoder
         down[0][0].weight[0, 1, 1, 1] = 1  # of power and share, the share
         down[1][0].weight[0, 0, 1, 1] = down[2].weight[0, 0, 1, 1] = 1
         up[0][0].weight[0, 0, 1, 1] = 1
-        up[1][0].weight[0, 0, 1, 1:3] = up[2].weight[0, 0, 1:3, 1:3] = 1
+        up[1][0].weight[0, 0, 1 : 1 + step // 2, 1:3] = up[2].weight[0, 0, 1:3, 1:3] = 1
     values, mask = torch.randn(2, 1, 1, 64, dtype=torch.double)
     mask = (mask > 0).double()
-    told = network(values, mask).aside["spectrogram"]
-    _, share = network.spectrogram(values * mask, mask)
+    told = network(values, mask).aside[picture["image"]]
+    share = network.drawn(values * mask, mask).share.expand_as(told)
     assert 0 < share.min() < share.max() < 1
-    expected = share[..., ::4].repeat_interleave(4, 3).expand_as(told)
-    torch.testing.assert_close(told, expected)
+    kept = share[..., ::step, ::4]
+    torch.testing.assert_close(told, kept.repeat_interleave(step, 2).repeat_interleave(4, 3))
 
 
-def test_readings_are_not_judged_by_a_spectrogram():
-    network = network_of(32, **SPECTRUM)
+@PICTURED
+def test_readings_are_not_judged_by_a_picture(picture):
+    network = network_of(32, **picture)
     values = torch.randn(1, 2, 64, dtype=torch.double)
     mask = (torch.rand(1, 2, 64) > 0.3).double()
     assert torch.equal(network(values, mask).expected, values * mask)
@@ -330,29 +366,40 @@ def test_readings_are_not_judged_by_a_spectrogram():
     assert network_of(32).judged(mask[..., :32]) is None
 
 
-def test_spectrogram_is_learnt_where_the_truth_is_whole():
-    """What was hidden from the network counts; frames with a hole in the truth do not."""
-    network = zeroed(Conv2dAutoencoder(1, 64, **SPECTRUM))
+@pytest.mark.parametrize(
+    ("picture", "pixels"), [(SPECTRUM, 8 * 9), (SCALES, 38)], ids=["spectrum", "scales"]
+)
+def test_picture_is_learnt_where_the_truth_is_whole(picture, pixels):
+    """What was hidden from the network counts; pixels with a hole in the truth do not."""
+    network = zeroed(Conv2dAutoencoder(1, 64, **picture))
     torch.manual_seed(0)
     values = torch.randn(1, 1, 64)
     truth, shown = torch.ones_like(values), torch.ones_like(values)
     truth[0, 0, 40:] = 0
     shown[0, 0, 10:] = 0
     loss = network.loss(network(values * shown, shown), values, truth, 0)
-    power, share = network.spectrogram(values * truth, truth)
-    whole = power[0, 0, :, share[0, 0, 0] == 1]
-    assert whole.shape == (8, 9)
+    drawn = network.drawn(values * truth, truth)
+    whole = drawn.power[drawn.counted.expand_as(drawn.power) == 1]
+    assert len(whole) == pixels
     expected = nn.functional.huber_loss(torch.zeros_like(whole), whole, delta=2.0)
     torch.testing.assert_close(loss, expected)
 
 
-CASES = [(8, {}), (16, {}), (64, {}), (32, SPECTRUM), (64, {**SPECTRUM, "tag": 1})]
+CASES = [
+    (8, {}),
+    (16, {}),
+    (64, {}),
+    (32, SPECTRUM),
+    (64, {**SPECTRUM, "tag": 1}),
+    (32, SCALES),
+    (64, {**SCALES, "tag": 1}),
+]
 
 
 def said_of_rows(network, values, mask):
     """(N, T) what depends on the network's weights, by row."""
     output = as_output(network(values, mask))
-    return output.rows.get("spectrogram", output.expected.sum(dim=1))
+    return next(iter(output.rows.values()), output.expected.sum(dim=1))
 
 
 @pytest.mark.parametrize(("window", "options"), CASES)
@@ -420,7 +467,7 @@ def test_windows_in_one_batch_do_not_see_one_another(window, options):
     torch.testing.assert_close(together[1:2], said_of_rows(network, values[1:2], mask[1:2]))
 
 
-@pytest.mark.parametrize("which", ["trained", "trained_spectrum"])
+@TRAINED
 def test_saved_weights_give_identical_output(which, request):
     _, network, _ = request.getfixturevalue(which)
     again = Conv2dAutoencoder(3, network.window, latent=2, image=network.image).eval()
@@ -430,6 +477,33 @@ def test_saved_weights_give_identical_output(which, request):
     assert torch.equal(said_of_rows(again, values, mask), said_of_rows(network, values, mask))
 
 
+@PICTURED
+def test_picture_in_a_model_from_fit_to_load(picture, tmp_path):
+    """Its evidence gets a column of its own, finds a strange frequency, and survives a bundle."""
+    index = pd.date_range("2026-03-01", periods=len(HUM), freq="s", tz="UTC", name="time")
+    settings = {
+        "asset": "hum",
+        "device": "cpu",
+        "data": {"train": ["none.csv"]},
+        "model": {"name": "conv2d", "options": {**picture, "tag": 0}},
+        "prepare": {"window": 32},
+        "training": {"max_epochs": 4},
+        "scoring": {"trees": 20, "bank_size": 64},
+    }
+    detector = Detector(settings).fit(pd.DataFrame(HUM, index, ["a", "b", "c"]))
+    later = HUM.copy()
+    later[FAULT, 0] = 1.4 * np.sin(TIME[FAULT] * 1.6) + NOISE[FAULT, 0]
+    later = pd.DataFrame(later, index + pd.Timedelta(days=1), ["a", "b", "c"])
+    scores = detector.score(later)
+    said = scores[picture["image"]].to_numpy()
+    assert np.median(said[FAULT]) > 2 * np.quantile(said[200:900], 0.9)
+    assert scores["scorable"].mean() > 0.9
+
+    detector.save(tmp_path / "model")
+    again = load_detector(tmp_path / "model").score(later)
+    pd.testing.assert_frame_equal(again, scores, check_exact=True)
+
+
 @pytest.mark.parametrize(
     ("channels", "width", "options", "values", "rows"),
     [
@@ -437,6 +511,8 @@ def test_saved_weights_give_identical_output(which, request):
         (100, None, {}, 400, 16_384),
         (16, 64, {}, 256, 32_768),
         (16, None, SPECTRUM, 64, 65_536),
+        (16, None, SCALES, 96, 65_536),
+        (100, None, SCALES, 600, 8_192),
     ],
 )
 def test_tiles_are_shorter_for_larger_images(channels, width, options, values, rows):
@@ -449,13 +525,26 @@ def test_tiles_are_shorter_for_larger_images(channels, width, options, values, r
     [
         (
             {"image": "spectogram"},
-            "model.options: image is 'spectogram', expected one of tags, spectrogram; did you mean "
-            "'spectrogram'?",
+            "model.options: image is 'spectogram', expected one of tags, spectrogram, scalogram; "
+            "did you mean 'spectrogram'?",
         ),
-        ({"image": 3}, "model.options: image is 3, expected one of tags, spectrogram."),
+        (
+            {"image": "scalograms"},
+            "model.options: image is 'scalograms', expected one of tags, spectrogram, scalogram; "
+            "did you mean 'scalogram'?",
+        ),
+        (
+            {"image": 3},
+            "model.options: image is 3, expected one of tags, spectrogram, scalogram.",
+        ),
         (
             {**SPECTRUM, "tag": 2},
             "model.options: tag is 2, expected the number of a column from 0 to 1; correct it, or "
+            "set -1 for all tags.",
+        ),
+        (
+            {**SCALES, "tag": -2},
+            "model.options: tag is -2, expected the number of a column from 0 to 1; correct it, or "
             "set -1 for all tags.",
         ),
         (
@@ -466,11 +555,16 @@ def test_tiles_are_shorter_for_larger_images(channels, width, options, values, r
         (
             {"tag": 1},
             "model.options: tag is 1, but an image of tags × time shows all tags; remove it, or "
-            'set image = "spectrogram".',
+            'set image = "spectrogram" or "scalogram".',
         ),
         (
             SPECTRUM,
             "the window has 16 rows, a spectrogram needs at least 32; set a longer prepare.window "
+            "(and train on a longer history, if it was shortened).",
+        ),
+        (
+            SCALES,
+            "the window has 16 rows, a scalogram needs at least 32; set a longer prepare.window "
             "(and train on a longer history, if it was shortened).",
         ),
     ],

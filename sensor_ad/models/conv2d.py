@@ -1,7 +1,7 @@
 """The 2-D convolutional autoencoder: images in, images out; and windows made into images.
 
 `ImageAutoencoder` knows nothing of sensors: any images will do. `Conv2dAutoencoder` shows it each
-window as an image of tags × time, or as the spectrogram of vibration tags.
+window as an image of tags × time, or as the spectrogram or scalogram of vibration tags.
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from sensor_ad.errors import UsageError
 from sensor_ad.models.network import Output, WindowNetwork, masked_loss
+from sensor_ad.models.pictures import (
+    COLUMNS,
+    PICTURES,
+    SHORTEST_PICTURED,
+    Picture,
+    along_rows,
+    column_errors,
+)
 
 SMALLEST_SIDE = 4
 """A side of the image is halved until it is no longer than this."""
@@ -31,19 +38,9 @@ MAPS = 16
 """Channels of the hidden layers, unless given."""
 LATENTS = 8
 """Channels of the bottleneck, unless given: an image of 28 × 28 becomes 8 × 4 × 4 numbers."""
-IMAGES = ("tags", "spectrogram")
-FRAMES = 16
-"""Frames of a window's spectrogram: one every L / 16 rows …"""
-FRAME_HOPS = 4
-"""… each L / 4 rows long."""
-SHORTEST_SPECTROGRAM = 32
-"""Rows of a window that gives frames of 8 rows, and so 4 frequencies: fewer tell nothing."""
+IMAGES = ("tags", *PICTURES)
 MOST_VALUES = 1 << 23
 """Values that a layer holds for the rows of a tile, at most."""
-QUIET = 1e-4
-"""Power that is added to each: below a hundredth of a tag's normal spread, all is silence."""
-WHOLE = 0.999
-"""Share of a frame's weight that must be observed for the frame to count."""
 
 
 class ImageAutoencoder(nn.Module):
@@ -156,18 +153,22 @@ class Conv2dAutoencoder(WindowNetwork):
     readings; a second channel tells which of them were observed. Neighbours in the image are looked
     at together, so tags that belong together should stand together.
 
-    ``image = "spectrogram"``: for machines whose signature is in their frequencies. The image shows
-    the logarithm (base 10) of the power of one tag, or of all tags as channels beside one another,
-    in frames of L / 4 rows with a Hann window, one every L / 16 rows, over L / 8 frequencies from 0
-    to just below half the sampling rate; as many channels tell what share of each frame was
-    observed. The network reconstructs the spectrogram and has no opinion of the readings themselves
-    (none of them is judged). Its evidence ``spectrogram`` is the mean squared error of the frame
-    around a row, in squared decades of power, interpolated between frames; a frame that was not
-    wholly observed counts as 0.
+    ``image = "spectrogram"`` or ``"scalogram"``: for machines whose signature is in their
+    frequencies. The image shows the logarithm (base 10) of the power of one tag, or of all tags as
+    channels beside one another, by frequency in 16 columns, one every L / 16 rows; as many channels
+    tell what share of each pixel was observed. A spectrogram has L / 8 frequencies, evenly spaced
+    from 0 to just below half the sampling rate, each looked at in frames of L / 4 rows. A
+    scalogram has four scales of a Morlet wavelet an octave, for periods from L / 4 down to 2 rows:
+    the slower a wave, the longer it is looked at, and the finer the frequencies. `Spectrogram` and
+    `Scalogram` say more. The network reconstructs the picture and has no opinion of the readings
+    themselves (none of them is judged). Its evidence, ``spectrogram`` or ``scalogram``, is the mean
+    squared error of the columns around a row, in squared decades of power, interpolated between
+    columns. A pixel that was not wholly observed does not count, nor one of a scalogram that lies
+    too near an edge of the window (in its cone of influence); where none counts, the evidence is 0.
 
     Centred: the window that answers for a row holds about as much before it as after it. It goes
-    through windows, as the edges of an image are part of it, and a spectrogram's frames are laid
-    out from its beginning; what is said of a row depends on the whole of its window.
+    through windows, as the edges of an image are part of it, and a picture's columns are laid out
+    from its beginning; what is said of a row depends on the whole of its window.
 
     Hidden layers: ``images.encoder`` (windows, D, height, time), both 4 at most, and any layer
     within it; latents are its channels × heights, the mean over time.
@@ -183,14 +184,14 @@ class Conv2dAutoencoder(WindowNetwork):
     width
         Channels of the hidden layers; 16 when None.
     image
-        ``tags`` or ``spectrogram``.
+        ``tags``, ``spectrogram`` or ``scalogram``.
     tag
-        Column of the tag whose spectrogram is shown, from 0; -1 for all tags.
+        Column of the tag whose picture is shown, from 0; -1 for all tags.
 
     Raises
     ------
     UsageError
-        There is no such image or tag, or the window is too short for a spectrogram.
+        There is no such image or tag, or the window is too short for such a picture.
     """
 
     bottleneck_name = "images.encoder"
@@ -208,25 +209,23 @@ class Conv2dAutoencoder(WindowNetwork):
         super().__init__(channels, window)
         self.image = image
         self.shown = slice(None) if tag < 0 else slice(tag, tag + 1)
-        """The tags whose spectrograms are shown."""
+        """The tags whose pictures are shown."""
         tags = len(range(channels)[self.shown])
-        self.hop = window // FRAMES
+        self.picture = None if image == "tags" else PICTURES[image](window)
         maps = width or MAPS
-        if image == "tags":
+        if self.picture is None:
             height, columns, pictures = channels, window, 1
         else:
-            height, columns, pictures = self.hop * FRAME_HOPS // 2, FRAMES, tags
+            height, columns, pictures = self.picture.height, COLUMNS, tags
         pixels = height * columns / window
         self.width = math.ceil(max(2 * pictures * pixels, maps * pixels / 4))
         layers = max(1, _halvings(height), _halvings(columns))
         self.images = ImageAutoencoder(
             height, columns, 2 * pictures, (maps,) * layers, latent or LATENTS, pictures
         )
-        hann = torch.hann_window(self.hop * FRAME_HOPS)
-        self.register_buffer("hann", hann, persistent=False)
 
     def forward_window(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | Output:
-        """Reconstruct windows or their spectrograms.
+        """Reconstruct windows or their pictures.
 
         Parameters
         ----------
@@ -236,16 +235,17 @@ class Conv2dAutoencoder(WindowNetwork):
         Returns
         -------
         (N, C, L) scaled reconstruction, of hidden cells too; or the readings as they are, with
-        the evidence, and (N, K, L / 8, 16) the spectrograms of K tags as they should be aside.
+        the evidence, and (N, K, H, 16) the pictures of K tags as they should be aside.
         """
         readings = values * mask
-        if self.image == "tags":
+        if self.picture is None:
             result: torch.Tensor = self.images(torch.stack([readings, mask], dim=1))
             return result[:, 0]
-        power, share = self.spectrogram(readings, mask)
-        told = self.images(torch.cat([power, share.expand_as(power)], dim=1))
-        evidence = self._rows(_frame_errors(told, power, share >= WHOLE))
-        return Output(readings, {"spectrogram": evidence}, {"spectrogram": told})
+        picture = self.drawn(readings, mask)
+        share = picture.share.expand_as(picture.power)
+        told = self.images(torch.cat([picture.power, share], dim=1))
+        evidence = along_rows(column_errors(told, picture), self.span)
+        return Output(readings, {self.image: evidence}, {self.image: told})
 
     @property
     def most_rows(self) -> int:
@@ -255,16 +255,16 @@ class Conv2dAutoencoder(WindowNetwork):
     def loss(
         self, output: Output, values: torch.Tensor, mask: torch.Tensor, epoch: int
     ) -> torch.Tensor:
-        """Compare readings with readings, or spectrograms with spectrograms of the truth."""
-        if self.image == "tags":
+        """Compare readings with readings, or pictures with pictures of the truth."""
+        if self.picture is None:
             return super().loss(output, values, mask, epoch)
-        power, share = self.spectrogram(values * mask, mask)
-        counted = (share >= WHOLE).to(power.dtype).expand_as(power)
-        return masked_loss(output.aside["spectrogram"].to(power.dtype), power, counted)
+        picture = self.drawn(values * mask, mask)
+        power, counted = picture.power, picture.counted.expand_as(picture.power)
+        return masked_loss(output.aside[self.image].to(power.dtype), power, counted)
 
     def judged(self, mask: torch.Tensor) -> torch.Tensor | None:
-        """(N, C, T) 0 everywhere for spectrograms: the readings are given back as they are."""
-        return super().judged(mask) if self.image == "tags" else torch.zeros_like(mask)
+        """(N, C, T) 0 everywhere for pictures of power: the readings are given back as they are."""
+        return super().judged(mask) if self.picture is None else torch.zeros_like(mask)
 
     def vectors(self, outputs: Any) -> torch.Tensor:
         """(N * W, D) channels × heights of an image's features, the mean over time."""
@@ -272,46 +272,17 @@ class Conv2dAutoencoder(WindowNetwork):
             return super().vectors(outputs)
         return outputs.mean(dim=3).flatten(1)
 
-    def spectrogram(
-        self, readings: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the spectrograms of the tags shown.
+    def drawn(self, readings: torch.Tensor, mask: torch.Tensor) -> Picture:
+        """Draw the spectrograms or scalograms of the tags shown.
 
         Parameters
         ----------
         readings, mask
             (N, C, L) scaled readings, 0 where the mask is 0.
-
-        Returns
-        -------
-        (N, K, L / 8, 16) log10 of the power, 0 for noise of the tag's normal spread; and
-        (N, K, 1, 16) the share of each frame that was observed.
         """
-        hann = self.hann
-        assert isinstance(hann, torch.Tensor)
-        waves = torch.fft.rfft(self._frames(readings) * hann)[..., : len(hann) // 2]
-        power = (waves.real.square() + waves.imag.square()) / hann.square().sum()
-        share = (self._frames(mask) * hann).sum(dim=3, keepdim=True) / hann.sum()
-        return torch.log10(power + QUIET).transpose(2, 3), share.transpose(2, 3)
-
-    def _frames(self, values: torch.Tensor) -> torch.Tensor:
-        """(N, C, L) to (N, K, 16, L / 4): frame k around row k · hop, mirrored at the edges."""
-        size = self.hop * FRAME_HOPS
-        padded = F.pad(values[:, self.shown], (size // 2, size // 2), mode="reflect")
-        # The last frame would stand on the row behind the window.
-        return padded.unfold(2, size, self.hop)[:, :, :FRAMES]
-
-    def _rows(self, frames: torch.Tensor) -> torch.Tensor:
-        """(N, 16) to (N, L), linearly between the rows on which frames stand."""
-        ends = torch.cat([frames, frames[:, -1:]], dim=1)[:, None]
-        rows = F.interpolate(ends, self.span + 1, mode="linear", align_corners=True)
-        return rows[:, 0, : self.span]
-
-
-def _frame_errors(told: torch.Tensor, power: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    """(N, 16) mean squared error over tags and frequencies, of tags that were wholly observed."""
-    error = (told.to(power.dtype) - power).square().mean(dim=2) * whole[:, :, 0]
-    return error.sum(dim=1) / whole[:, :, 0].sum(dim=1).clamp(min=1)
+        assert self.picture is not None
+        picture: Picture = self.picture(readings[:, self.shown], mask[:, self.shown])
+        return picture
 
 
 def _check(channels: int, window: int, image: str, tag: int) -> None:
@@ -330,11 +301,11 @@ def _check(channels: int, window: int, image: str, tag: int) -> None:
     if image == "tags" and tag >= 0:
         raise UsageError(
             f"model.options: tag is {tag}, but an image of tags × time shows all tags; remove it, "
-            'or set image = "spectrogram".'
+            'or set image = "spectrogram" or "scalogram".'
         )
-    if image == "spectrogram" and window < SHORTEST_SPECTROGRAM:
+    if image in PICTURES and window < SHORTEST_PICTURED:
         raise UsageError(
-            f"the window has {window} rows, a spectrogram needs at least {SHORTEST_SPECTROGRAM}; "
+            f"the window has {window} rows, a {image} needs at least {SHORTEST_PICTURED}; "
             "set a longer prepare.window (and train on a longer history, if it was shortened)."
         )
 
