@@ -33,6 +33,12 @@ def _to_array(output):
     return output
 
 
+def _to_dlpack(output):
+    with torch.inference_mode(False):
+        torch.from_dlpack(output.__dlpack__()).fill_(9.0)
+    return output
+
+
 def _to_storage(output):
     torch.empty(0).set_(output.untyped_storage(), 0, (output.numel(),)).fill_(9.0)
     return output
@@ -51,7 +57,7 @@ SEEN = {
     "cut from the gradients": lambda output: output.detach().mul_(9.0),
     "an out argument": lambda output: torch.add(output, 9.0, out=output),
 }
-UNSEEN = {".data": _to_data, "numpy": _to_array, "the storage": _to_storage}
+UNSEEN = {".data": _to_data, "numpy": _to_array, "DLPack": _to_dlpack, "the storage": _to_storage}
 """How a layer behind may write into a tensor: so that torch counts it, and so that it does not."""
 WRITES = SEEN | UNSEEN | {"a layer": nn.LeakyReLU(0.1, inplace=True)}
 
