@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.features import keep_memory
 from sensor_ad.features import LayerOutputs
 from sensor_ad.models import ConvAutoencoder
 
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=201)
     parser.add_argument("--rows", type=int, default=ROWS, help="of a tile, as in scoring")
     arguments = parser.parse_args()
+    keep_memory()
     torch.set_num_threads(1)
     cost = compare(arguments.rows, arguments.repeats)
     fine = cost <= MOST_COST

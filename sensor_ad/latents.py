@@ -123,12 +123,19 @@ def write_features(
     Raises
     ------
     UsageError
-        A layer, a pooling or a tag does not exist.
+        A layer, a pooling or a tag does not exist, or `out` is not named as a Parquet file.
     DataError
         No time of the export is observed well enough.
     ModelError
         The export does not fit the model.
     """
+    if out.suffix.lower() != ".parquet":
+        instead = out.parent / f"{out.stem or 'features'}.parquet"
+        raise UsageError(
+            f"the file of features is named {str(out)!r}, a name that ends in .parquet was "
+            f"expected, as Parquet is what is written; set --out to {str(instead)!r} "
+            "(pandas.read_parquet reads it)."
+        )
     reader = _Reader(bundle, config, export, tuple(layers), pooling, tuple(tags))
     rows, writer = 0, None
     with replacing(out) as temporary:

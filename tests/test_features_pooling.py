@@ -85,6 +85,27 @@ def test_one_value_a_step(pool, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("pool", "width"), [("mean", 3), ("mean_spread", 6)])
+@pytest.mark.parametrize(("shape", "time"), [((2, 0, 3), 1), ((2, 3, 0), 2), ((0, 2, 3), 0)])
+def test_samples_without_any_step_give_zeros(pool, width, shape, time):
+    network = nn.Sequential(Gives(lambda x: torch.empty(shape)))
+    found = features(network, torch.ones(2, 1), "0", pool=pool, time_axis=time)
+    np.testing.assert_array_equal(found, np.zeros((2, width)))
+
+
+def test_axis_counted_from_the_end_follows_each_batch():
+    """What was told of a layer's axes holds for outputs of as many axes only."""
+    with pytest.raises(UsageError) as refused:
+        features(
+            nn.Sequential(nn.Identity()), [torch.ones(2, 3, 6), torch.ones(2, 6)], "0",
+            pool="mean", time_axis=-1,
+        )  # fmt: skip
+    assert str(refused.value) == (
+        "the layer '0' gives features of the shape () for this batch, (3,) for those before; pool "
+        "them over time (pool='mean', say), or make all samples equally long."
+    )
+
+
 def test_images_pool_over_the_axis_stated():
     torch.manual_seed(0)
     network, x = nn.Sequential(nn.Conv2d(1, 3, 1)), torch.randn(2, 1, 4, 5)

@@ -297,6 +297,14 @@ def test_pass_runs_in_inference_mode_even_after_someone_trained_in_the_block():
     assert network.training
 
 
+def test_one_layer_put_back_into_training_evaluates_in_the_next_pass():
+    network = nn.Sequential(nn.Identity(), nn.Sequential(nn.Dropout(0.9)))
+    with tap(network, "1.0") as tapped:
+        network[1][0].train()  # the network's own mode stays as it was
+        assert torch.equal(tapped(ROWS)[1]["1.0"], ROWS)
+        assert not network[1][0].training
+
+
 def test_model_run_by_others_within_the_block():
     network = known()
     with tap(network, "encoder") as tapped:

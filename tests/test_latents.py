@@ -1,6 +1,7 @@
 """Features of hidden layers from exports: the values, their times, what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -195,6 +196,36 @@ def test_what_does_not_exist_is_refused(shared, bundle, tmp_path):
     )
     assert "'bottelneck'" in refusal(UsageError, *given, layers=["bottelneck"])
     assert not (tmp_path / "x.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("x.csv", "x.parquet"), ("x.npy", "x.parquet"), ("march", "march.parquet"),
+     ("a.parquet.gz", "a.parquet.parquet")],
+)  # fmt: skip
+def test_file_that_is_not_named_as_parquet_is_refused(site, tmp_path, name, instead):
+    out, right = tmp_path / name, tmp_path / instead
+    ended = plant.command("features", site.config_file, site.later, "--out", out)
+    assert ended.code == 2
+    assert ended.err == (
+        f"sensor-ad: the file of features is named {str(out)!r}, a name that ends in .parquet was "
+        f"expected, as Parquet is what is written; set --out to {str(right)!r} "
+        "(pandas.read_parquet reads it).\n"
+    )
+    assert not out.exists()
+    assert not right.exists()
+
+
+def test_folder_in_place_of_a_file_is_refused(shared, bundle):
+    assert refusal(UsageError, shared, bundle, shared.later, Path()) == (
+        "the file of features is named '.', a name that ends in .parquet was expected, as Parquet "
+        "is what is written; set --out to 'features.parquet' (pandas.read_parquet reads it)."
+    )
+
+
+def test_capital_letters_name_parquet_too(shared, bundle, written, tmp_path):
+    write(shared, bundle, shared.later, tmp_path / "X.PARQUET", tags=["flow"])
+    pd.testing.assert_frame_equal(read(tmp_path / "X.PARQUET"), read(written[1]))
 
 
 def test_export_without_a_usable_row_is_refused(shared, bundle, tmp_path):

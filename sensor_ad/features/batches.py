@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def refuse_nan(arguments: tuple[Any, ...], done: int) -> None:
     def check(tensor: torch.Tensor) -> torch.Tensor:
         # A sum is NaN where one value is, or where infinities of both signs are: it is looked at
         # first, because it takes a tenth of the time.
-        if not tensor.is_floating_point() or not tensor.ndim or not tensor.sum().isnan():
+        if not tensor.is_floating_point() or not tensor.ndim or not isnan(tensor.sum().item()):
             return tensor
         if tensor.isnan().any():
             rows = tensor.isnan().reshape(len(tensor), -1).any(dim=1).nonzero().flatten()

@@ -43,7 +43,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         for module in modules:
             held = _HELD.setdefault(id(module), _Held(module, module.training))
             held.blocks += 1
-            module.training = False
+            if module.training:  # setting an attribute of a module takes long
+                module.training = False
     try:
         yield
     finally:
@@ -52,7 +53,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
                 held = _HELD[id(module)]
                 held.blocks -= 1
                 if not held.blocks:
-                    module.training = held.training
+                    if module.training != held.training:
+                        module.training = held.training
                     del _HELD[id(module)]
 
 

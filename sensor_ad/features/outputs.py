@@ -57,7 +57,7 @@ def pick(
     UsageError
         The layer gave None, has no such part, or that part is no tensor.
     """
-    path = _path(module, choice)
+    path = path_of(module, choice)
     part = output
     for step in path:
         part = _part(part, step)
@@ -86,6 +86,11 @@ def pick(
         f"the layer {name!r} gives {structure(output)}, no single tensor; choose a part of it with "
         'output=: an index, a key, an attribute, or a path such as "1.0".'
     )
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is one array of numbers as it is, neither nested nor quantised."""
+    return not (tensor.is_nested or tensor.is_quantized)
 
 
 def structure(output: Any) -> str:
@@ -134,7 +139,8 @@ def mapped(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
 _NOTHING = object()
 
 
-def _path(module: nn.Module, choice: Choice) -> tuple[str | int, ...]:
+def path_of(module: nn.Module, choice: Choice) -> tuple[str | int, ...]:
+    """Give the steps into a layer's output to the part that is chosen; none: the output itself."""
     if choice is None:
         return (0,) if isinstance(module, nn.RNNBase | nn.MultiheadAttention) else ()
     if isinstance(choice, int):

@@ -12,6 +12,8 @@ from sensor_ad.features.outputs import Picked
 
 Pool = Literal["none", "flatten", "last", "mean", "max", "mean_spread"]
 POOLS: tuple[Pool, ...] = ("none", "flatten", "last", "mean", "max", "mean_spread")
+FRESH: tuple[Pool, ...] = ("mean", "max", "mean_spread")
+"""These give memory of their own; the others may give the layer's."""
 TIME_LAST = (
     *(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.Upsample),
     *(nn.MaxPool1d, nn.AvgPool1d, nn.LPPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d),
@@ -113,35 +115,52 @@ def pooled(
         return values.flatten(1) if how == "flatten" and values.ndim > 1 else values
     if time is None:
         raise UsageError(_no_time(name, kind, picked, samples, how))
-    values = values.movedim((samples, time), (0, 1))  # (N, L, …)
     if not values.is_floating_point():
         values = values.float()
-    return _over_time(values, picked.lengths, how)
-
-
-def _over_time(values: torch.Tensor, lengths: torch.Tensor | None, how: Pool) -> torch.Tensor:
-    """(N, L, …) to (N, …)."""
+    L, lengths = values.shape[time], picked.lengths
+    if L and (lengths is None or bool((lengths == L).all())):
+        return _over_all(values, time, how)
     if lengths is None:
-        lengths = torch.full((len(values),), values.shape[1])
+        lengths = torch.zeros(values.shape[samples], dtype=torch.long)
+    return _over_some(values.movedim((samples, time), (0, 1)), lengths, how)
+
+
+def _over_all(values: torch.Tensor, time: int, how: Pool) -> torch.Tensor:
+    """Pool all steps of (N, …, L, …), or of (L, N, …); in few calls, as this runs in the pass."""
+    if how == "last":
+        return values.select(time, -1)
+    if how == "max":
+        return values.amax(dim=time)
+    if how == "mean":
+        return values.mean(dim=time)
+    mean = values.mean(dim=time, keepdim=True)
+    # Not torch.var_mean: on a CPU it takes ten times as long.
+    spread = (values - mean).square_().mean(dim=time).sqrt_()
+    return _side_by_side(mean.squeeze(time), spread)
+
+
+def _over_some(values: torch.Tensor, lengths: torch.Tensor, how: Pool) -> torch.Tensor:
+    """Pool the first steps, so many as `lengths` says, of (N, L, …)."""
     # A sample without any step is padding throughout: zeros.
     lengths = lengths.clamp(min=1)
     steps = lengths.to(values.device).reshape(-1, *[1] * (values.ndim - 1))
     if how == "last":
         return values.take_along_dim(steps - 1, dim=1).squeeze(1)
-    whole = bool((lengths == values.shape[1]).all())
-    place = torch.arange(values.shape[1], device=values.device).reshape(
-        1, -1, *[1] * (values.ndim - 2)
-    )
-    beyond = place >= steps
+    place = torch.arange(values.shape[1], device=values.device)
+    beyond = place.reshape(1, -1, *[1] * (values.ndim - 2)) >= steps
     if how == "max":
-        return (values if whole else values.masked_fill(beyond, -torch.inf)).amax(dim=1)
-    shown = values if whole else values.masked_fill(beyond, 0.0)
-    mean = shown.sum(dim=1, keepdim=True) / steps
+        return values.masked_fill(beyond, -torch.inf).amax(dim=1)
+    mean = values.masked_fill(beyond, 0.0).sum(dim=1, keepdim=True) / steps
     if how == "mean":
         return mean.squeeze(1)
-    away = values - mean if whole else (values - mean).masked_fill(beyond, 0.0)
-    spread = (away.square().sum(dim=1) / steps.squeeze(1)).sqrt()
-    both = [part[:, None] if part.ndim == 1 else part for part in (mean.squeeze(1), spread)]
+    away = (values - mean).masked_fill_(beyond, 0.0)
+    spread = (away.square_().sum(dim=1) / steps.squeeze(1)).sqrt_()
+    return _side_by_side(mean.squeeze(1), spread)
+
+
+def _side_by_side(mean: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """(N, …) means and spreads along the first axis of features."""
+    both = (mean[:, None], spread[:, None]) if mean.ndim == 1 else (mean, spread)
     return torch.cat(both, dim=1)
 
 

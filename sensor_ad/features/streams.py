@@ -25,7 +25,7 @@ from sensor_ad.features.files import ArraySink, microseconds, sink_for
 from sensor_ad.features.misfit import explaining
 from sensor_ad.features.names import chosen_layers, is_pattern, names_of, network_of
 from sensor_ad.features.outputs import Choice, pick
-from sensor_ad.features.pooling import POOLS, Pool, axes, pooled
+from sensor_ad.features.pooling import FRESH, POOLS, Pool, axes, pooled
 from sensor_ad.features.taps import Call, Keep, LayerOutputs, choices_of
 
 Dtype = Literal["float32", "float16"]
@@ -178,26 +178,32 @@ def _pooling(
     network = network_of(model)
     known = dict(model.named_modules()) | names_of(network) | {"": network}
     choices = choices_of(output, layers)
+    told: dict[tuple[Any, ...], tuple[int, int | None]] = {}  # what `axes` told of the same before
 
     def keep(name: str, module: nn.Module, given: Any, named: dict[str, Any]) -> torch.Tensor:
         picked = pick(name, module, given, choices[name], named)
-        stated = time_axis.get(name) if isinstance(time_axis, Mapping) else time_axis
-        axis = axes(name, known, picked, stated)
+        kind = (name, picked.tensor.ndim, picked.path, picked.lengths is None)
+        axis = told.get(kind)
+        if axis is None:
+            stated = time_axis.get(name) if isinstance(time_axis, Mapping) else time_axis
+            axis = told[kind] = axes(name, known, picked, stated)
         values = pooled(name, type(module).__name__, picked, axis, pool)
-        return _narrowed(name, values.detach(), TORCH_DTYPES[dtype])
+        if values.requires_grad:
+            values = values.detach()
+        return _narrowed(name, values, TORCH_DTYPES[dtype], copy=pool not in FRESH)
 
     return keep
 
 
-def _narrowed(name: str, values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Give values of their own memory in the type asked for."""
+def _narrowed(name: str, values: torch.Tensor, dtype: torch.dtype, copy: bool) -> torch.Tensor:
+    """Give values in the type asked for, in memory that no layer behind can overwrite."""
     most = torch.finfo(dtype).max
     if dtype == torch.float16 and bool((values.abs() > most).any()):
         raise UsageError(
             f"the layer {name!r} gives values beyond {most:g}, the most that float16 can hold; set "
             "dtype to 'float32'."
         )
-    return values.to(dtype, copy=True)
+    return values.to(dtype, copy=copy)
 
 
 def _one_pass(

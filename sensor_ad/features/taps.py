@@ -7,8 +7,9 @@ none is left behind, and the network is in the mode (training or evaluation) in 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
+from operator import attrgetter
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Literal
@@ -19,10 +20,17 @@ from torch import nn
 from sensor_ad.errors import UsageError
 from sensor_ad.features.modes import evaluating, uncompiled
 from sensor_ad.features.names import chosen_layers, names_of, network_of
-from sensor_ad.features.outputs import Choice, mapped, pick
+from sensor_ad.features.outputs import Choice, is_plain, mapped, path_of, pick
 
 Call = Literal["error", "first", "last", "all"]
 CALLS: tuple[Call, ...] = ("error", "first", "last", "all")
+NOT_SET = "the hooks are not set; call the outputs within their with-block."
+_TRAINING = attrgetter("training")
+_INFERENCE: Callable[[bool], AbstractContextManager[None]] = getattr(
+    torch._C, "_InferenceMode", torch.inference_mode
+)
+"""What `torch.inference_mode` enters itself: its Python around that takes as long as a small copy,
+and each kept output needs it once."""
 Keep = Callable[[str, nn.Module, Any, dict[str, Any]], Any]
 """(name, layer, output, the call's named arguments) -> what is kept of the output; called while the
 pass goes on."""
@@ -77,7 +85,10 @@ class LayerOutputs:
         self.layers = tuple(self._modules)
         self.network = network_of(network)
         self.call = call
-        self.keep = keep or _keeper(choices_of(output, self.layers))
+        choices = choices_of(output, self.layers)
+        self._keeps = {
+            name: keep or _copier(module, choices[name]) for name, module in self._modules.items()
+        }
         self._all = tuple(self.network.modules())
         self._block: ExitStack | None = None
         self._thread = 0
@@ -120,14 +131,15 @@ class LayerOutputs:
 
     def listen(self, *inputs: Any, **named: Any) -> tuple[Any, Pass]:
         """Run one forward pass as a call does, but judge nothing of what ran."""
-        self._check_set()
-        if any(module.training for module in self._all):
+        if self._block is None:
+            raise UsageError(NOT_SET)
+        if any(map(_TRAINING, self._all)):
             for module in self._all:
                 module.training = False
         heard = Pass(self)
         token = _PASS.set(heard)
         try:
-            with torch.inference_mode():
+            with _INFERENCE(True):
                 return self.network(*inputs, **named), heard
         finally:
             _PASS.reset(token)
@@ -139,56 +151,61 @@ class LayerOutputs:
         For networks that other code runs (a trainer, say). A pass begins when the network itself
         is called.
         """
-        self._check_set()
+        if self._block is None:
+            raise UsageError(NOT_SET)
         return self._own.told()
 
-    def _check_set(self) -> None:
-        if self._block is None:
-            raise UsageError("the hooks are not set; call the outputs within their with-block.")
-
     def _hook(self, name: str) -> Callable[[nn.Module, Any, dict[str, Any], Any], None]:
+        """Make the hook of one layer: all that does not change from call to call is known to it."""
+        keep, last, every = self._keeps[name], self.call == "last", self.call == "all"
+
         def hear(module: nn.Module, inputs: Any, named: dict[str, Any], output: Any) -> None:
-            heard = self._hearing()
-            if heard is not None:
-                heard.add(name, module, output, named)
+            heard = _PASS.get()
+            if heard is None or heard.tap is not self:
+                if not self._is_own(heard):
+                    return
+                heard = self._own
+            count = heard.calls[name] = heard.calls[name] + 1
+            if every:
+                heard.kept.setdefault(name, []).append(keep(name, module, output, named))
+            elif count == 1 or last:
+                heard.kept[name] = keep(name, module, output, named)
+            elif self.call == "error":
+                heard.kept.pop(name, None)  # nobody will see it
 
         return hear
 
     def _begin(self, network: nn.Module, inputs: Any) -> None:
-        if self._hearing() is self._own:
+        current = _PASS.get()
+        if (current is None or current.tap is not self) and self._is_own(current):
             self._own = Pass(self)
 
-    def _hearing(self) -> Pass | None:
-        """Which pass a layer runs for: none, when it runs for another tap or another thread."""
-        current = _PASS.get()
-        if current is not None and current.tap is self:
-            return current
-        mine = current is self._around and get_ident() == self._thread
-        return self._own if mine else None
+    def _is_own(self, current: Pass | None) -> bool:
+        """Whether what runs is run by others in the block: not for another tap, nor elsewhere."""
+        return current is self._around and get_ident() == self._thread
 
 
 class Pass:
     """What the layers put out in one forward pass."""
+
+    __slots__ = ("calls", "kept", "tap")
 
     def __init__(self, tap: LayerOutputs) -> None:
         self.tap = tap
         self.calls = dict.fromkeys(tap.layers, 0)
         """Layer name -> how often it ran."""
         self.kept: dict[str, Any] = {}
-
-    def add(self, name: str, module: nn.Module, output: Any, named: dict[str, Any]) -> None:
-        """Keep what one call of a layer gave, as far as it is asked for."""
-        self.calls[name] += 1
-        call, first = self.tap.call, self.calls[name] == 1
-        if call == "all":
-            self.kept.setdefault(name, []).append(self.tap.keep(name, module, output, named))
-        elif first or call == "last":
-            self.kept[name] = self.tap.keep(name, module, output, named)
-        elif call == "error":
-            self.kept.pop(name, None)  # nobody will see it
+        """Layer name -> what is kept of its output."""
 
     def told(self) -> dict[str, Any]:
         """Give layer name -> what is kept, in the order in which layers were asked for."""
+        if set(self.calls.values()) != {1}:
+            self._refuse()
+        kept = self.kept
+        return {name: kept[name] for name in self.calls}
+
+    def _refuse(self) -> None:
+        """Refuse layers that did not run, or ran several times where that is an error."""
         missing = [repr(name) for name, count in self.calls.items() if not count]
         if missing:
             one = len(missing) == 1
@@ -199,7 +216,6 @@ class Pass:
         for name, count in self.calls.items():
             if self.tap.call == "error" and count > 1:
                 raise UsageError(_several(self.tap.network, name, count))
-        return {name: self.kept[name] for name in self.tap.layers}
 
 
 _PASS: ContextVar[Pass | None] = ContextVar("pass", default=None)
@@ -219,8 +235,9 @@ def tap(
     after it. Calling the tap runs one pass in inference mode, from any thread. Or run the model
     yourself, or have it run, in the thread that entered the block, and read `outputs` then.
 
-    Tensors are copies of their own (later layers may overwrite the original), cut from the
-    gradients.
+    Tensors are copies of their own, cut from the gradients: later layers may overwrite the
+    original, and torch keeps no account of that which could be relied on. Where only part of an
+    output is needed, `LayerOutputs` with `keep`, or `features` with `pool`, does without the copy.
 
     Parameters
     ----------
@@ -273,9 +290,13 @@ def choices_of(output: Choice | Mapping[str, Choice], layers: Sequence[str]) -> 
     return {name: output.get(name) for name in layers}
 
 
-def _keeper(choices: dict[str, Choice]) -> Keep:
+def _copier(module: nn.Module, choice: Choice) -> Keep:
+    """Give what copies a layer's output, or the part of it that was chosen."""
+    straight = choice != () and not path_of(module, choice)
+
     def keep(name: str, module: nn.Module, output: Any, named: dict[str, Any]) -> Any:
-        choice = choices[name]
+        if straight and type(output) is torch.Tensor and is_plain(output):
+            return _copy(output)  # the usual case, without what the others need
         part = output if choice == () else pick(name, module, output, choice).tensor
         return _copy(part) if isinstance(part, torch.Tensor) else mapped(part, _copy)
 
@@ -284,8 +305,12 @@ def _keeper(choices: dict[str, Choice]) -> Keep:
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
     """Copy without the gradients, to an ordinary tensor: a classifier may be trained on it."""
-    with torch.inference_mode(False):
-        return tensor.detach().clone()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    if not torch.is_inference_mode_enabled():
+        return tensor.clone()
+    with _INFERENCE(False):
+        return tensor.clone()
 
 
 def _several(network: nn.Module, name: str, count: int) -> str:
