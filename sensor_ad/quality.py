@@ -10,7 +10,8 @@ from datetime import UTC, tzinfo
 
 import numpy as np
 
-from sensor_ad.records import Availability, Bools, Floats, Ints, Quality, Tag, TagQuality
+from sensor_ad.records import Availability, Floats, Ints, Quality, Tag, TagQuality
+from sensor_ad.tag_drift import judge_drift
 from sensor_ad.tag_faults import find_codes, judge, judge_stuck
 from sensor_ad.tag_history import (
     ExtremeCount,
@@ -19,10 +20,10 @@ from sensor_ad.tag_history import (
     HoldCount,
     JumpCount,
     PeriodProbe,
-    SlotCount,
     TagHistory,
 )
 from sensor_ad.tag_levels import judge_levels, levels_of
+from sensor_ad.tag_slots import SlotCount
 
 BLOCK_CELLS = 2**16
 """Values that are looked at together, so that they stay in the processor's cache."""
@@ -105,31 +106,31 @@ class QualityCount:
         good = values if everything else np.where(finite, values, np.nan)
         self.total += good.sum(axis=0) if everything else np.nansum(good, axis=0)
         self._probe.add(time_us, good)
+        self._gaps.add(time_us, None if everything else finite)
         self._slots.add(time_us, good, self._before[:, 1], (missing, bad, uncertain))
         rows = int(np.clip(BLOCK_CELLS // max(len(self.tags), 1), LEAST_BLOCK, MOST_BLOCK))
         for start in range(0, len(good), rows):
             block = slice(start, start + rows)
-            self._look(time_us[block], good[block], None if everything else finite[block])
+            self._look(time_us[block], good[block], everything)
         return values
 
-    def _look(self, time_us: Ints, good: Floats, finite: Bools | None) -> None:
+    def _look(self, time_us: Ints, good: Floats, whole: bool) -> None:
         """See what is remarkable in a block of (T, C) values."""
         values = np.empty((good.shape[1], len(good) + 2))
         values[:, :2], values[:, 2:] = self._before, good.T
-        seen = None if finite is None or finite.all() else np.ascontiguousarray(finite.T)
         block = values[:, 2:]
-        steps = np.diff(values, axis=1)
+        steps = values[:, 1:] - values[:, :-1]
+        same = steps[:, 1:] == 0
         # The last row's neighbour is not here yet, so that spikes are looked for one row back.
         times = np.concatenate([[self._last_us], time_us[:-1]])
         self._jumps.add(times, values[:, 1:-1], steps)
-        self._holds.add(time_us, block, steps[:, 1:] == 0)
-        self._gaps.add(time_us, seen)
-        if seen is None:
+        self._holds.add(time_us, block, same)
+        if whole:
             low, high = block.min(axis=1), block.max(axis=1)
         else:
             low, high = np.fmin.reduce(block, axis=1), np.fmax.reduce(block, axis=1)
-        self._lowest.add(time_us, block, low)
-        self._highest.add(time_us, block, high)
+        self._lowest.add(time_us, block, low, same)
+        self._highest.add(time_us, block, high, same)
         self.low, self.high = np.fmin(self.low, low), np.fmax(self.high, high)
         self._before = values[:, -2:].copy()
         self._last_us = int(time_us[-1])
@@ -183,11 +184,13 @@ class QualityCount:
         usual = [None if usual_hold is None else int(usual_hold[c]) for c in range(len(histories))]
         stuck = judge_stuck(histories, codes, usual, zone)
         levels = judge_levels(histories, slots, sample, zone)
+        drifts = judge_drift(histories, slots, sample, zone)
         return [
             [
                 *judge(one, codes[c], sample[:, c], slots.step[:, c], zone),
                 *stuck[c],
                 *levels[c],
+                *drifts[c],
             ]
             for c, one in enumerate(histories)
         ]
@@ -221,7 +224,7 @@ class QualityCount:
                 jump_height=self._jumps.height[c],
                 jump_value=self._jumps.value[c],
                 jump_us=self._jumps.time_us[c],
-                gap=self._gaps.gap(c) if self.rows else (0, 0),
+                gap=self._gaps.gap(c) if self.rows else None,
                 period_s=_known(periods[c, 0]) if self.rows else None,
                 jitter_s=_known(periods[c, 1]) if self.rows else None,
             )

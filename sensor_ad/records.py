@@ -188,7 +188,7 @@ class TagQuality:
     """Values that the historian calls uncertain, substituted or estimated."""
     held: int = 0
     """Rows that repeat the value before them."""
-    longest_gap: tuple[int, int] = (0, 0)
+    longest_gap: tuple[int, int] | None = None
     """From and to of the longest time without a good value, UTC microseconds."""
     period_s: float | None = None
     """Usual time from one value to the next, seconds; None when there are too few."""

@@ -36,6 +36,8 @@ END_HOLD = 5
 """… and for so many rows on end at least once."""
 STUCK_TIMES = 10
 """A tag is stuck when it held a value so many times as long as any other …"""
+STUCK_RESTS = 4
+"""… and so many times as long as it ever rested at a value that it came back to …"""
 USUAL_HOLD = 4
 """… where so many rows are usual for every tag."""
 STUCK_TRAINED = 3
@@ -157,7 +159,8 @@ def _cut_off(one: TagHistory, side: Sequence[Extreme], word: str, zone: tzinfo) 
     piled = end.rows >= max(END_ROWS, END_SHARE * one.good, *(END_TIMES * e.rows for e in others))
     natural = end.value in (0.0, 100.0) and end.value not in (one.tag.low, one.tag.high)
     rail = end.value in RAILS
-    if natural or not ((near and piled and held >= END_HOLD) or (rail and held >= END_HOLD)):
+    # One stretch only is a tag that stands still, wherever it does.
+    if natural or not (held >= END_HOLD and (rail or (near and piled and end.rows > held))):
         return []
     return [
         Fault(
@@ -181,6 +184,8 @@ def _spikes(
     height = np.where(np.isin(one.jump_value, codes), 0.0, one.jump_height)
     spikes = np.flatnonzero((height >= least) & (height > 0))
     doubtful = ((height >= least / 2) & (height < least)).sum()
+    if len(spikes) == KEPT_JUMPS and height[-1] < 2 * least:
+        return []  # there may be any number of doubtful ones below
     if not len(spikes) or doubtful > SPIKE_DOUBTFUL * len(spikes):
         return []
     top = spikes[height[spikes].argmax()]
@@ -246,7 +251,9 @@ def _stuck_hold(one: TagHistory, codes: Sequence[float], usual: int | None) -> H
     if usual is not None:
         return moved[0] if moved[0].rows > max(STUCK_LEAST, STUCK_TRAINED * usual) else None
     other = max([USUAL_HOLD, *(hold.rows for hold in moved[1:])])
-    return moved[0] if moved[0].rows >= STUCK_TIMES * other else None
+    rest = max([0, *(hold.rows for hold in one.holds if hold not in moved[:1])])
+    long = moved[0].rows >= max(STUCK_TIMES * other, STUCK_RESTS * rest)
+    return moved[0] if long else None
 
 
 def _usually(one: TagHistory, hold: Hold, usual: int | None) -> str:

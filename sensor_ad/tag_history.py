@@ -12,11 +12,6 @@ import numpy as np
 
 from sensor_ad.records import Bools, Floats, Ints, Tag
 
-MOST_SLOTS = 2048
-"""Slots of time at most; when there are more, neighbours are joined."""
-FEWEST_SLOTS = 256
-SLOT_CELLS = 2**17
-"""Slots times tags at most, above `FEWEST_SLOTS`: memory stays bounded for thousands of tags."""
 KEPT_HOLDS = 8
 """Longest stretches of one value that are kept for each tag."""
 KEPT_JUMPS = 32
@@ -27,113 +22,6 @@ PROBED_ROWS = 2048
 """First rows from which each tag's period is found."""
 NEVER = np.iinfo(np.int64).min
 """Time of what never happened."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """An export in a bounded number of slots of equal time; those without a row are left out."""
-
-    start_us: Ints
-    """(B,) UTC microseconds, increasing."""
-    width_us: int
-    rows: Ints
-    """(B,)"""
-    missing: Ints
-    """(B, C) cells without a value."""
-    bad: Ints
-    """(B, C) cells that the historian calls bad, and values outside the physical range."""
-    uncertain: Ints
-    """(B, C) values that the historian calls uncertain or substituted."""
-    first: Floats
-    """(B, C) the slot's first row: an even sample in time, plant units."""
-    step: Floats
-    """(B, C) its change from the row before."""
-
-
-class SlotCount:
-    """Slots while rows pass; their width doubles as the export gets longer."""
-
-    def __init__(self, channels: int) -> None:
-        self._most = int(np.clip(SLOT_CELLS // max(channels, 1), FEWEST_SLOTS, MOST_SLOTS))
-        self._shift = 0
-        self._key: Ints = np.empty(0, np.int64)
-        self._rows: Ints = np.empty(0, np.int64)
-        self._counts: Ints = np.empty((0, 3, channels), np.int32)
-        self._sample: Floats = np.empty((0, 2, channels))
-
-    def add(
-        self, time_us: Ints, values: Floats, before: Floats, flags: tuple[Bools | None, ...]
-    ) -> None:
-        """Take the next rows.
-
-        Parameters
-        ----------
-        time_us
-            (T,) UTC microseconds.
-        values
-            (T, C) plant units, NaN where there is no good value.
-        before
-            (C,) the row before the first one; NaN where there was none.
-        flags
-            (T, C) missing, bad, uncertain; None where there is none of a kind.
-        """
-        key = time_us >> self._shift
-        while self._slots(key) > self._most:
-            self._shift += 1
-            key >>= 1
-            self._key, starts = _groups(self._key >> 1)
-            self._rows = np.add.reduceat(self._rows, starts) if len(starts) else self._rows
-            if len(starts):
-                self._counts = np.add.reduceat(self._counts, starts, axis=0)
-                self._sample = self._sample[starts]
-        key, starts = _groups(key)
-        rows = np.diff(starts, append=len(time_us))
-        position = (
-            np.repeat(np.arange(len(starts)), rows) if any(f is not None for f in flags) else starts
-        )
-        counts = np.stack(
-            [_counted(flag, position, len(starts), values.shape[1]) for flag in flags], 1
-        )
-        first = values[starts]
-        previous = np.where((starts > 0)[:, None], values[starts - 1], before)
-        sample = np.stack([first, first - previous], axis=1)
-        if len(self._key) and key[0] == self._key[-1]:
-            self._rows[-1] += rows[0]
-            self._counts[-1] += counts[0]
-            key, rows, counts, sample = key[1:], rows[1:], counts[1:], sample[1:]
-        self._key = np.concatenate([self._key, key])
-        self._rows = np.concatenate([self._rows, rows])
-        self._counts = np.concatenate([self._counts, counts])
-        self._sample = np.concatenate([self._sample, sample])
-
-    def slots(self) -> Slots:
-        """Give what came in."""
-        missing, bad, uncertain = (self._counts[:, k] for k in range(3))
-        first, step = self._sample[:, 0], self._sample[:, 1]
-        start_us = self._key << self._shift
-        return Slots(start_us, 1 << self._shift, self._rows, missing, bad, uncertain, first, step)
-
-    def _slots(self, key: Ints) -> int:
-        """Count the slots that there would be."""
-        joined = bool(len(self._key)) and self._key[-1] == key[0]
-        return len(self._key) + int(np.count_nonzero(np.diff(key))) + 1 - joined
-
-
-def _groups(key: Ints) -> tuple[Ints, Ints]:
-    """Different keys of a sorted array, and where each begins."""
-    if not len(key):
-        return key, np.empty(0, np.int64)
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(key)) + 1])
-    return key[starts], starts
-
-
-def _counted(flag: Bools | None, position: Ints, slots: int, channels: int) -> Ints:
-    """(slots, C) flags of each slot; `position` is the slot of each row."""
-    if flag is None:
-        return np.zeros((slots, channels), np.int32)
-    row, column = np.nonzero(flag)
-    cells = np.bincount(position[row] * channels + column, minlength=slots * channels)
-    return cells.reshape(slots, channels).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -172,33 +60,44 @@ class HoldCount:
         same
             (C, R) whether a value equals the one before it.
         """
-        R = len(time_us)
         repeats = np.array([np.count_nonzero(row) for row in same])
         self.repeated += repeats
-        still = np.flatnonzero(repeats)
-        for c in np.flatnonzero((self._rows > self._least) & ~same[:, 0]):
-            self._keep(c, self._open(c))
-        opened = np.where(same[:, 0], self._rows, 0), self._start.copy(), self._value.copy()
-        self._rows[:], self._start[:], self._value = 1, time_us[-1], values[:, -1].copy()
-        for c in still:
-            at = np.flatnonzero(same[c])
-            group = np.flatnonzero(np.diff(at, prepend=-2) > 1)
-            begins = at[group] - 1
-            lengths = np.diff(group, append=len(at)) + 1
-            if begins[0] < 0:
-                lengths[0] += opened[0][c] - 1
-            for k in np.flatnonzero(lengths > self._least[c]):
-                begin = int(begins[k])
-                stop = int(at[group[k + 1] - 1]) if k + 1 < len(group) else int(at[-1])
-                if stop < R - 1:
-                    start = int(time_us[begin]) if begin >= 0 else int(opened[1][c])
-                    value = float(values[c, stop])
-                    self._keep(c, Hold(int(lengths[k]), start, int(time_us[stop]), value))
-            if at[-1] == R - 1:
-                begin = int(begins[-1])
-                self._rows[c] = lengths[-1]
-                self._start[c] = time_us[begin] if begin >= 0 else opened[1][c]
-        self._last_us = int(time_us[-1])
+        # Most blocks hold no stretch that is worth keeping: nowhere two repeats on end.
+        pairs = same[:, 1:] & same[:, :-1]
+        calm = np.array([not row.any() for row in pairs]) & (self._least >= 2) & (len(time_us) > 2)
+        opened = self._rows.copy(), self._start.copy()
+        longer = self._rows + same[:, 0]
+        for c in np.flatnonzero((longer > self._least) & (calm | ~same[:, 0])):
+            end_us = int(time_us[0]) if same[c, 0] else self._last_us
+            value = float(self._value[c])
+            self._keep(int(c), Hold(int(longer[c]), int(self._start[c]), end_us, value))
+        self._rows = 1 + same[:, -1]
+        self._start = time_us[len(time_us) - np.minimum(self._rows, len(time_us))]
+        self._value, self._last_us = values[:, -1].copy(), int(time_us[-1])
+        for c in np.flatnonzero(~calm & (repeats > 0)):
+            self._add(
+                int(c), time_us, values[c], np.flatnonzero(same[c]), (opened[0][c], opened[1][c])
+            )
+
+    def _add(
+        self, c: int, time_us: Ints, column: Floats, same: Ints, opened: tuple[int, int]
+    ) -> None:
+        """Take a tag's block by the places of its repeats; `opened` is what came before it."""
+        group = np.flatnonzero(np.concatenate([[True], same[1:] - same[:-1] > 1]))
+        edges = np.append(group, len(same))
+        begins, ends = same[group] - 1, same[edges[1:] - 1]
+        lengths = edges[1:] - group + 1
+        starts = time_us[np.maximum(begins, 0)]
+        if begins[0] < 0:
+            lengths[0] += opened[0] - 1
+            starts[0] = opened[1]
+        for k in np.flatnonzero((lengths > self._least[c]) & (ends < len(column) - 1)):
+            end = int(ends[k])
+            self._keep(
+                c, Hold(int(lengths[k]), int(starts[k]), int(time_us[end]), float(column[end]))
+            )
+        if ends[-1] == len(column) - 1:
+            self._rows[c], self._start[c] = lengths[-1], starts[-1]
 
     def holds(self, c: int) -> tuple[Hold, ...]:
         """Give the longest stretches of a tag, longest first; single rows are none."""
@@ -242,10 +141,11 @@ class JumpCount:
         """
         size = np.abs(steps)
         smaller = np.minimum(size[:, :-1], size[:, 1:])
-        high = smaller > self.height[:, -1:]
-        if not high.any():
+        found = np.flatnonzero(np.fmax.reduce(smaller, axis=1) > self.height[:, -1])
+        if not len(found):
             return
-        column, row = np.nonzero(high)
+        column, row = np.nonzero(smaller[found] > self.height[found, -1:])
+        column = found[column]
         turned = steps[column, row] * steps[column, row + 1] < 0
         column, row = column[turned], row[turned]
         edges = np.searchsorted(column, np.arange(len(values) + 1))
@@ -277,41 +177,58 @@ class ExtremeCount:
         self._edge = np.full(channels, -np.inf)
         """(C,) least value of interest, times the sign."""
 
-    def add(self, time_us: Ints, values: Floats, ends: Floats) -> None:
-        """Take (C, R) values, whose highest (or lowest) are the (C,) `ends`."""
+    def add(self, time_us: Ints, values: Floats, ends: Floats, same: Bools) -> None:
+        """Take a block.
+
+        Parameters
+        ----------
+        values
+            (C, R)
+        ends
+            (C,) the highest (or lowest) of them.
+        same
+            (C, R) whether a value equals the one before it.
+        """
         for c in np.flatnonzero(self._sign * ends >= self._edge):
-            self._add(c, time_us, values[c])
+            column, repeats = values[c], same[c]
+            if np.count_nonzero(repeats) > len(column) / 2:
+                # Stretches of one value are counted as one.
+                fresh = ~repeats
+                fresh[0] = True
+                at = np.flatnonzero(fresh)
+                rows = np.append(at[1:], len(column)) - at
+                inside = self._sign * column[at] >= self._edge[c]
+                at, rows = at[inside], rows[inside]
+            else:
+                at = np.flatnonzero(self._sign * column >= self._edge[c])
+                rows = np.ones(len(at), np.int64)
+            self._add(self._kept[c], column[at], at, rows, time_us)
+            if len(self._kept[c]) == KEPT_EXTREMES:
+                self._edge[c] = self._sign * self._kept[c][-1].value
 
     def extremes(self, c: int) -> tuple[Extreme, ...]:
         """Give a tag's values at this end, the outermost first."""
         return tuple(self._kept[c])
 
-    def _add(self, c: int, time_us: Ints, column: Floats) -> None:
-        kept, sign = self._kept[c], self._sign
-        beyond = np.flatnonzero(sign * column >= self._edge[c])
-        found, when = column[beyond], time_us[beyond]
+    def _add(self, kept: list[Extreme], found: Floats, at: Ints, rows: Ints, time_us: Ints) -> None:
+        """Take values that stand from row `at` on for so many `rows`."""
+        sign = self._sign
+        other = np.ones(len(found), bool)
         for one in kept:
-            at = np.flatnonzero(found == one.value)
-            if len(at):
-                one.rows += len(at)
-                one.last_us = int(when[at[-1]])
-                if len(at) == len(found):
-                    return
-                other = found != one.value
-                found, when = found[other], when[other]
-        for value in np.sort(_outermost(found, sign))[:: -int(sign)]:
-            at = np.flatnonzero(found == value)
-            kept.append(Extreme(float(value), len(at), int(when[at[0]]), int(when[at[-1]])))
-        kept.sort(key=lambda one: -sign * one.value)
-        del kept[KEPT_EXTREMES:]
-        if len(kept) == KEPT_EXTREMES:
-            self._edge[c] = sign * kept[-1].value
-
-
-def _outermost(values: Floats, sign: float) -> Floats:
-    """Few different values that are the highest (or the lowest)."""
-    different = np.unique(values)
-    return different[-KEPT_EXTREMES:] if sign > 0 else different[:KEPT_EXTREMES]
+            other &= found != one.value
+        if other.any():
+            different = np.unique(found[other])
+            few = different[-KEPT_EXTREMES:] if sign > 0 else different[:KEPT_EXTREMES]
+            kept += [Extreme(float(value), 0, NEVER, NEVER) for value in few]
+            kept.sort(key=lambda one: -sign * one.value)
+            del kept[KEPT_EXTREMES:]
+        for one in kept:
+            here = np.flatnonzero(found == one.value)
+            if len(here):
+                last = here[-1]
+                one.first_us = one.first_us if one.rows else int(time_us[at[here[0]]])
+                one.last_us = int(time_us[at[last] + rows[last] - 1])
+                one.rows += int(rows[here].sum())
 
 
 class GapCount:
@@ -325,35 +242,37 @@ class GapCount:
         self._end_us = NEVER
 
     def add(self, time_us: Ints, good: Bools | None) -> None:
-        """Take the next rows; `good` is (C, R), None when all are."""
+        """Take the next rows; `good` is (T, C), None when all are."""
         if self._first_us == NEVER:
             self._first_us = int(time_us[0])
             self._last[:] = time_us[0]
         self._end_us = int(time_us[-1])
-        whole = np.ones(len(self._last), bool) if good is None else good.all(axis=1)
+        whole: Bools = np.ones(len(self._last), bool)
+        if good is not None:
+            whole = np.asarray(good.all(axis=0))
         if whole.any():
             self._longer(whole, self._last, np.full(len(whole), time_us[0]))
-            steps = np.diff(time_us)
-            if len(steps):
-                at = int(steps.argmax())
+            if len(time_us) > 1:
+                at = int((time_us[1:] - time_us[:-1]).argmax())
                 edges = (np.full(len(whole), time_us[at + k]) for k in (0, 1))
                 self._longer(whole, *edges)
             self._last[whole] = time_us[-1]
         if good is None:
             return
         for c in np.flatnonzero(~whole):
-            times = np.concatenate([self._last[c : c + 1], time_us[good[c]]])
+            times = np.concatenate([self._last[c : c + 1], time_us[good[:, c]]])
             if len(times) > 1:
-                at = int(np.diff(times).argmax())
+                at = int((times[1:] - times[:-1]).argmax())
                 if times[at + 1] - times[at] > self.longest[c, 1] - self.longest[c, 0]:
                     self.longest[c] = times[at], times[at + 1]
                 self._last[c] = times[-1]
 
-    def gap(self, c: int) -> tuple[int, int]:
+    def gap(self, c: int) -> tuple[int, int] | None:
         """From and to of a tag's longest gap, one that begins or ends the export included."""
-        if self._end_us - self._last[c] > self.longest[c, 1] - self.longest[c, 0]:
-            return int(self._last[c]), self._end_us
-        return int(self.longest[c, 0]), int(self.longest[c, 1])
+        start, stop = int(self.longest[c, 0]), int(self.longest[c, 1])
+        if self._end_us - self._last[c] > stop - start:
+            start, stop = int(self._last[c]), self._end_us
+        return (start, stop) if stop > start else None
 
     def _longer(self, which: Bools, start: Ints, stop: Ints) -> None:
         longer = which & (stop - start > self.longest[:, 1] - self.longest[:, 0])
@@ -427,7 +346,7 @@ class TagHistory:
     """(K,)"""
     jump_us: Ints
     """(K,) UTC microseconds."""
-    gap: tuple[int, int]
+    gap: tuple[int, int] | None
     """From and to of the longest time without a good value, UTC microseconds."""
     period_s: float | None
     jitter_s: float | None

@@ -9,7 +9,8 @@ from datetime import tzinfo
 import numpy as np
 
 from sensor_ad.records import Bools, Floats
-from sensor_ad.tag_history import Fault, Slots, TagHistory
+from sensor_ad.tag_history import Fault, TagHistory
+from sensor_ad.tag_slots import Slots
 from sensor_ad.wording import clock, shorten
 
 FEWEST = 40
@@ -24,6 +25,8 @@ UNIT_GAP = 0.25
 """The same for a change of unit, which must fit a known ratio besides."""
 UNIT_FIT = 0.35
 """How far quantiles of the two levels may differ after the conversion, as a share of the range."""
+SPREAD = 1.5
+"""How many times wider or narrower than after the conversion the new level's values may lie."""
 UNITS: tuple[tuple[float, float, str], ...] = (
     (1.8, 32.0, "°C to °F"),
     (1.0, 273.15, "°C to K"),
@@ -119,7 +122,9 @@ def _said_step(
     gap = max(step.after.min() - step.before.max(), step.before.min() - step.after.max())
     if others or gap < LEVEL_GAP * max(np.ptp(step.before), np.ptp(step.after)):
         return []
-    return [Fault("step", f"{text} while no other tag changed so: recalibrated or replaced?")]
+    return [
+        Fault("step", f"{text} while no other tag changed so: recalibrated, replaced or set anew?")
+    ]
 
 
 def _conversion(before: Floats, after: Floats) -> str:
@@ -136,7 +141,7 @@ def _conversion(before: Floats, after: Floats) -> str:
             # Levels may wander with the machine; the spread must have changed by the factor too.
             ends = max(np.ptp(expected), np.ptp(new), 1e-12)
             stray = np.abs(expected - new).max() / ends
-            alike = 0.4 <= (np.ptp(new) + 1e-12) / (np.ptp(expected) + 1e-12) <= 2.5
+            alike = 1 / SPREAD <= (np.ptp(new) + 1e-12) / (np.ptp(expected) + 1e-12) <= SPREAD
             if stray < best and alike:
                 best, words = float(stray), way
     return words

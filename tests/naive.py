@@ -172,3 +172,49 @@ def seen_share(mask, first, count, hole):
     near = [any(some[max(0, row - hole) : row + hole + 1]) for row in range(T)]
     seen = [all(near[max(0, row - hole) : row + hole + 1]) for row in range(T)]
     return sum(seen[row] for row in range(first, first + count) if 0 <= row < T) / count
+
+
+def holds(times, column):
+    """Find the stretches of one value: (rows, first time, last time, value), longest first."""
+    found, start = [], 0
+    for k in range(1, len(column) + 1):
+        if k == len(column) or column[k] != column[k - 1]:
+            if k - start > 1:
+                found.append((k - start, times[start], times[k - 1], column[start]))
+            start = k
+    return sorted(found, key=lambda hold: (-hold[0], hold[1]))
+
+
+def spikes(times, column):
+    """Find rows that stand out from both neighbours: (height, time, value), highest first."""
+    found = []
+    for k in range(1, len(column) - 1):
+        up, down = column[k] - column[k - 1], column[k] - column[k + 1]
+        if up * down > 0:
+            found.append((min(abs(up), abs(down)), times[k], column[k]))
+    return sorted(found, key=lambda spike: (-spike[0], spike[1]))
+
+
+def extremes(times, column, highest):
+    """Find each different value: (value, rows, first time, last time), the outermost first."""
+    found = []
+    for value in sorted({value for value in column if math.isfinite(value)}, reverse=highest):
+        at = [time for time, other in zip(times, column, strict=True) if other == value]
+        found.append((value, len(at), at[0], at[-1]))
+    return found
+
+
+def longest_gap(times, column):
+    """Find the longest time without a good value, the ends of the export included."""
+    good = [time for time, value in zip(times, column, strict=True) if math.isfinite(value)]
+    edges = [times[0], *good, times[-1]]
+    longest = max(itertools.pairwise(edges), key=lambda pair: pair[1] - pair[0])
+    return longest if longest[1] > longest[0] else None
+
+
+def slots(times, most):
+    """Put times into slots whose width is the least power of two (microseconds) that suffices."""
+    shift = 0
+    while len({time >> shift for time in times}) > most:
+        shift += 1
+    return shift, sorted({time >> shift for time in times})

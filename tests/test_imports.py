@@ -16,9 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors", "records", "hashing", "detector_names", "prefetch", "progress", "trees"},
     {"durable", "manifest", "tags_file", "forest",
-     "conditions", "devices", "grid", "quality", "calibration",
-     "standstill", "wording", "exports"},
-    {"config", "store", "states", "simulate", "plots", "event_table", "features"},
+     "conditions", "devices", "grid", "calibration",
+     "standstill", "wording", "exports", "tag_history", "tag_slots"},
+    {"tag_drift", "tag_faults", "tag_levels"},
+    {"config", "store", "states", "quality", "simulate", "plots", "event_table", "features"},
     {"event_plots", "model_plots", "run_plots", "prepare", "models", "detectors",
      "limits", "frames", "schema", "demo"},
     {"maps"},
