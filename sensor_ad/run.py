@@ -148,8 +148,11 @@ class ScoringRun:
             scored=self._scored(result),
             account=self._export.account(),
             quality=tuple(
-                self._maker.quality.findings(preparation.kinds, preparation.longest_hold)
+                self._maker.quality.findings(
+                    preparation.kinds, preparation.longest_hold, config.zone
+                )
             ),
+            availability=self._maker.quality.availability(),
             differences=self._differences.sentences,
             excluded=exclusions_us(config),
             use_when=preparation.condition,

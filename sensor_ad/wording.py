@@ -151,6 +151,24 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def share(part: float, whole: float) -> str:
+    """Return a share in per cent; 0 % is only said of nothing, and 100 % of everything.
+
+    Examples
+    --------
+    >>> share(0, 10), share(1, 30_000), share(5, 30), share(29_999, 30_000), share(3, 0)
+    ('0 %', 'below 0.1 %', '16.7 %', '99.9 %', '–')
+    """
+    if not whole:
+        return "–"
+    per_cent = 100 * part / whole
+    if 0 < per_cent < 0.1:
+        return "below 0.1 %"
+    if per_cent in (0, 100):
+        return f"{per_cent:.0f} %"
+    return f"{min(per_cent, 99.9):.1f} %"
+
+
 def span(low: float | None, high: float | None) -> str:
     """Return a range in words; an end that is not known is left open.
 

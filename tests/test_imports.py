@@ -20,13 +20,13 @@ LAYERS = (
      "standstill", "wording", "exports", "tag_history", "tag_slots"},
     {"tag_drift", "tag_faults", "tag_levels"},
     {"config", "store", "states", "quality", "simulate", "plots", "event_table", "features"},
-    {"event_plots", "model_plots", "run_plots", "prepare", "models", "detectors",
-     "limits", "frames", "schema", "demo"},
+    {"event_plots", "model_plots", "quality_plots", "run_plots", "pages", "prepare", "models",
+     "detectors", "limits", "frames", "schema", "demo"},
     {"maps"},
     {"report", "compare", "dense", "training"},
     {"reading", "scoring"},
     {"inspection", "dry_run", "evidence", "spool", "timeline"},
-    {"events", "fitting", "tables"},
+    {"events", "fitting", "tables", "inspection_page"},
     {"bundle", "run_folder"},
     {"run", "latents"},
     {"pipeline", "detector"},
@@ -52,7 +52,7 @@ HEAVY = {
     "sklearn": set(),
     "skops": set(),
     "pyod": set(),
-    "matplotlib": {"plots", "event_plots", "model_plots", "run_plots"},
+    "matplotlib": {"plots", "event_plots", "model_plots", "quality_plots", "run_plots"},
 }
 """Library that is dear to import -> stages that may import it when they are imported themselves."""
 
