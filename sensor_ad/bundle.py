@@ -171,7 +171,11 @@ def load_bundle(
         residual_scale=arrays["residual_scale"],
         detectors=_detectors(folder, config, arrays),
         stand_still=StandStill(
-            arrays["stand_still/usual"], arrays["stand_still/resting"], manifest["window"]
+            usual=arrays["stand_still/usual"],
+            resting=arrays["stand_still/resting"],
+            cap=manifest["window"],
+            # Models of before do not know it: no tag of theirs is called lost.
+            lost=arrays.get("stand_still/lost", np.full(len(arrays["center"]), np.inf)),
         ),
         calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
         fusion=_calibration(arrays, "fusion"),
@@ -226,6 +230,7 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
     arrays["peaks"] = fitted.limit.peaks
     arrays["stand_still/usual"] = scorer.stand_still.usual
     arrays["stand_still/resting"] = scorer.stand_still.resting
+    arrays["stand_still/lost"] = scorer.stand_still.lost
     arrays["standardiser/mean"] = scorer.detectors.standardiser.mean
     arrays["standardiser/deviation"] = scorer.detectors.standardiser.deviation
     assert scorer.fusion is not None

@@ -116,6 +116,27 @@ class Event:
 
 
 @dataclass(frozen=True)
+class MaskedSensor:
+    """A sensor that was found faulty while scoring, and from when to when it was masked."""
+
+    event: str
+    """Id of its event."""
+    tag: str
+    kind: EventKind
+    """stuck sensor or failed sensor."""
+    value: float
+    """The value that it held, plant units; NaN when it had none."""
+    start_us: int
+    """First row at fault, UTC microseconds."""
+    confirmed_us: int
+    """First masked row: from here on the fault was certain."""
+    end_us: int
+    """Last masked row."""
+    open: bool
+    """Whether it was still faulty when the export ended."""
+
+
+@dataclass(frozen=True)
 class Snippet:
     """The rows around one event, for pictures; thinned out when the event is long."""
 

@@ -127,6 +127,8 @@ class RunReport:
     """Sentence on the rows that the run was prefixed with; empty when there were none."""
     calibration_days: float = float("nan")
     """Days of normal operation behind `peaks`; NaN when not known."""
+    masked: tuple[str, ...] = ()
+    """Sentences: which sensors were masked when, and what can still be said without them."""
     availability: Availability | None = None
     """How much of each tag was there over time; None when not known."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from sensor_ad.records import Event
+from sensor_ad.records import Event, MaskedSensor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -187,6 +188,33 @@ def kind_words(event: Event) -> str:
     """Return what an event is the picture of, such as `spikes on flow`."""
     words = KIND_WORDS.get(event.kind, event.kind)
     return words.format(shorten(event.sensor or "(unknown)", 60)) if "{}" in words else words
+
+
+def masked_words(sensors: Sequence[MaskedSensor], tags: int, zone: tzinfo = UTC) -> tuple[str, ...]:
+    """Return a sentence for each masked sensor, and what can still be said without it.
+
+    Parameters
+    ----------
+    tags
+        Number of the model's tags.
+    """
+    return tuple(_masked_sentence(one, tags, zone) for one in sensors)
+
+
+def _masked_sentence(one: MaskedSensor, tags: int, zone: tzinfo) -> str:
+    name = shorten(one.tag, 60)
+    what = "had no usable value" if one.value != one.value else f"stood at {one.value:.6g}"
+    if one.kind == "failed sensor" and one.value == one.value:
+        what += ", far outside everything before,"
+    until = "the end of the export" if one.open else clock(one.end_us, zone)
+    rest = (
+        "no other tag is left" if tags == 1 else f"the other {count(tags - 1, 'tag')} were scored"
+    )
+    return (
+        f"{name} {what} from {clock(one.start_us, zone)} on, which is a fault of the sensor; it "
+        f"was masked from {clock(one.confirmed_us, zone)} to {until}: {rest} without it, and a "
+        f"fault of the machine that shows in {name} alone was not seen meanwhile"
+    )
 
 
 def advice(event: Event) -> str:

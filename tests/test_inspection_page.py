@@ -43,7 +43,7 @@ def test_page_tells_what_was_found(export, tmp_path):
     assert "flow the value -999.9 stands in 10 rows (2026-04-10 01:40 to 2026-04-10 01:49)" in (
         page.text
     )
-    assert f"{HOSTILE} continuous 10 % 0 5 h 1 min 2026-04-10 08:19 1 min" in page.text
+    assert f"{HOSTILE} continuous 10.0 % 0 5 h 1 min 2026-04-10 08:19 1 min" in page.text
     assert "Europe/Berlin (plant time)" in page.text
     assert "2026-04-10 00:00 2026-04-09 22:00 UTC" in page.text
 
