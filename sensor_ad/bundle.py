@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from sensor_ad import __version__
 from sensor_ad.calibration import Calibration
 from sensor_ad.config import NETWORK_WORDS, Config, make_config, to_table
-from sensor_ad.detectors import Mahalanobis, Standardiser, column_name, make_detector
+from sensor_ad.detectors import LevelShift, Standardiser, column_name, make_detector
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
@@ -276,7 +276,7 @@ def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDe
         detectors[column_name(name)] = detector
     level = None
     if config.scoring.level_shift:
-        level = Mahalanobis()
+        level = LevelShift()
         level.restore(arrays_of(LEVEL_SHIFT), None)
     standardiser = Standardiser(arrays["standardiser/mean"], arrays["standardiser/deviation"])
     return LatentDetectors(standardiser, detectors, level)

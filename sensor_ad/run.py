@@ -89,7 +89,7 @@ class ScoringRun:
         before = [] if self._before is None else self._before.recent_events
         result = out.finish(before, self._watch.stretches())
         account = self._export.account()
-        masked = masked_words(result.masked, len(preparation.tags), config.zone)
+        masked = masked_words(result.masked, preparation.tags, config.zone)
         self.notes = (*account.notes, *self._differences.sentences, *masked)
         return result
 
@@ -197,7 +197,7 @@ class ScoringRun:
             provenance=self._provenance(seconds),
             config_toml=to_toml(config),
             context=self.context_sentence,
-            masked=masked_words(result.masked, len(preparation.tags), config.zone),
+            masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
         )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from sensor_ad.records import Event, MaskedSensor
+from sensor_ad.records import Event, MaskedSensor, Tag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -190,26 +190,30 @@ def kind_words(event: Event) -> str:
     return words.format(shorten(event.sensor or "(unknown)", 60)) if "{}" in words else words
 
 
-def masked_words(sensors: Sequence[MaskedSensor], tags: int, zone: tzinfo = UTC) -> tuple[str, ...]:
+def masked_words(
+    sensors: Sequence[MaskedSensor], tags: Sequence[Tag], zone: tzinfo = UTC
+) -> tuple[str, ...]:
     """Return a sentence for each masked sensor, and what can still be said without it.
 
     Parameters
     ----------
     tags
-        Number of the model's tags.
+        The model's tags.
     """
-    return tuple(_masked_sentence(one, tags, zone) for one in sensors)
+    units = {tag.name: tag.unit for tag in tags}
+    return tuple(_masked_sentence(one, units, zone) for one in sensors)
 
 
-def _masked_sentence(one: MaskedSensor, tags: int, zone: tzinfo) -> str:
+def _masked_sentence(one: MaskedSensor, units: Mapping[str, str], zone: tzinfo) -> str:
     name = shorten(one.tag, 60)
-    what = "had no usable value" if one.value != one.value else f"stood at {one.value:.6g}"
+    what = "had no usable value"
+    if one.value == one.value:
+        what = f"stood at {one.value:.6g} {shorten(units[one.tag], 20)}".rstrip()
     if one.kind == "failed sensor" and one.value == one.value:
         what += ", far outside everything before,"
     until = "the end of the export" if one.open else clock(one.end_us, zone)
-    rest = (
-        "no other tag is left" if tags == 1 else f"the other {count(tags - 1, 'tag')} were scored"
-    )
+    others = len(units) - 1
+    rest = f"the other {count(others, 'tag')} {'was' if others == 1 else 'were'} scored"
     return (
         f"{name} {what} from {clock(one.start_us, zone)} on, which is a fault of the sensor; it "
         f"was masked from {clock(one.confirmed_us, zone)} to {until}: {rest} without it, and a "

@@ -218,3 +218,46 @@ def slots(times, most):
     while len({time >> shift for time in times}) > most:
         shift += 1
     return shift, sorted({time >> shift for time in times})
+
+
+def masked_rows(index, columns, limits, usual, resting, max_hole):
+    """Tell row by row which tags are masked: limits as in `sensor_watch.WatchLimits`.
+
+    Returns
+    -------
+    For each tag: the masked rows, and (cause, first row at fault, first masked row) of each fault.
+    """
+    C = len(columns)
+    run = [[None, None, 0] for _ in range(C)]  # value, since, rows
+    cause, sound = ["" for _ in range(C)], [0] * C
+    masked, faults = [[] for _ in range(C)], [[] for _ in range(C)]
+    for k, row in enumerate(index):
+        gap = k > 0 and row - index[k - 1] > max_hole + 1
+        values = [columns[c][k] for c in range(C)]
+        values = [math.nan if abs(v) > limits.most[c] else v for c, v in enumerate(values)]
+        for c, value in enumerate(values):
+            before = run[c][0]
+            nothing = value != value and before != before
+            same = before is not None and (value == before or nothing)
+            run[c] = [value, run[c][1], run[c][2] + 1] if same and not gap else [value, row, 1]
+        near = 7 * max(1, int(min(*limits.stuck, *limits.lost)) // 8)
+        still = sum(
+            run[c][2] >= near and values[c] == values[c] and values[c] not in resting[c]
+            for c in range(C)
+            if math.isfinite(limits.stuck[c])
+        )
+        for c, value in enumerate(values):
+            beyond = value < limits.low[c] or value > limits.high[c]
+            rail = beyond and run[c][2] >= limits.rail[c]
+            lost = value != value and run[c][2] >= limits.lost[c]
+            stuck = value == value and value not in resting[c] and run[c][2] >= limits.stuck[c]
+            rested = value in resting[c] or run[c][2] <= usual[c]
+            sound[c] = (0 if gap else sound[c]) + 1 if value == value and not rail and rested else 0
+            if cause[c] and sound[c] >= limits.sound:
+                cause[c] = ""
+            elif not cause[c] and (rail or lost or (stuck and still <= limits.together)):
+                cause[c] = "lost" if lost else "rail" if rail else "stuck"
+                faults[c].append((cause[c], run[c][1], row))
+            if cause[c]:
+                masked[c].append(row)
+    return masked, faults
