@@ -30,6 +30,9 @@ KIND_ADVICE = {
 }
 """Kind of an event -> where to look first."""
 
+MOST_MASKED = 30
+"""Masked sensors of which a sentence is said."""
+
 EVIDENCE_WORDS = {
     "reconstruction": (
         "differs from expected",
@@ -201,7 +204,11 @@ def masked_words(
         The model's tags.
     """
     units = {tag.name: tag.unit for tag in tags}
-    return tuple(_masked_sentence(one, units, zone) for one in sensors)
+    told = [_masked_sentence(one, units, zone) for one in sensors[:MOST_MASKED]]
+    if len(sensors) > MOST_MASKED:
+        more = count(len(sensors) - MOST_MASKED, "more time")
+        told.append(f"sensors were masked {more}; run.json has them all")
+    return tuple(told)
 
 
 def _masked_sentence(one: MaskedSensor, units: Mapping[str, str], zone: tzinfo) -> str:

@@ -31,7 +31,7 @@ from fake_run import (
 )
 
 from sensor_ad import event_table, report, wording
-from sensor_ad.records import Event, Tag
+from sensor_ad.records import Event, MaskedSensor, Tag
 from sensor_ad.report import RunReport, write_report
 
 VOID = {"meta", "br", "img"}
@@ -276,6 +276,29 @@ def test_report_without_codes_of_a_historian_has_no_columns_for_them(tmp_path: P
     assert "Nothing was found that speaks against any tag." in page.text
     assert "Tag Kind Missing Out of range Longest gap Period" in page.text
     assert not (tmp_path / "figures" / "availability.png").exists()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_masked_sensors_are_told(tmp_path: Path, many: bool) -> None:
+    report = quiet_report()
+    sensor = MaskedSensor(
+        "E1-1", "vibration_de", "failed sensor", 1e6, report.scored.start_us,
+        report.scored.start_us + 600_000_000, report.scored.end_us, True,
+    )  # fmt: skip
+    sensors = [sensor] * (wording.MOST_MASKED + 2 if many else 1)
+    sentences = wording.masked_words(sensors, report.tags, ZoneInfo(report.timezone))
+    page = Page(written(replace(report, masked=sentences), tmp_path))
+    if many:
+        assert "Sensors were masked, and what is said here leaves them out meanwhile:" in page.text
+        assert "sensors were masked 2 more times; run.json has them all." in page.text
+    else:
+        assert (
+            "A sensor was masked, and what is said here leaves it out meanwhile: vibration_de "
+            "stood at 1e+06 mm/s, far outside everything before, from 2026-03-21 00:00 on, which "
+            "is a fault of the sensor; it was masked from 2026-03-21 00:10 to the end of the "
+            "export: the other 6 tags were scored without it, and a fault of the machine that "
+            "shows in vibration_de alone was not seen meanwhile." in page.text
+        )
 
 
 def test_an_older_picture_of_an_event_does_not_stay(tmp_path: Path) -> None:
