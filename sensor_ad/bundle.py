@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from sensor_ad import __version__
 from sensor_ad.calibration import Calibration
 from sensor_ad.config import NETWORK_WORDS, Config, make_config, to_table
-from sensor_ad.detectors import Mahalanobis, Standardiser, column_name, make_detector
+from sensor_ad.detectors import LevelShift, Standardiser, column_name, make_detector
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
@@ -171,7 +171,11 @@ def load_bundle(
         residual_scale=arrays["residual_scale"],
         detectors=_detectors(folder, config, arrays),
         stand_still=StandStill(
-            arrays["stand_still/usual"], arrays["stand_still/resting"], manifest["window"]
+            usual=arrays["stand_still/usual"],
+            resting=arrays["stand_still/resting"],
+            cap=manifest["window"],
+            # Models of before do not know it: no tag of theirs is called lost.
+            lost=arrays.get("stand_still/lost", np.full(len(arrays["center"]), np.inf)),
         ),
         calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
         fusion=_calibration(arrays, "fusion"),
@@ -226,6 +230,7 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
     arrays["peaks"] = fitted.limit.peaks
     arrays["stand_still/usual"] = scorer.stand_still.usual
     arrays["stand_still/resting"] = scorer.stand_still.resting
+    arrays["stand_still/lost"] = scorer.stand_still.lost
     arrays["standardiser/mean"] = scorer.detectors.standardiser.mean
     arrays["standardiser/deviation"] = scorer.detectors.standardiser.deviation
     assert scorer.fusion is not None
@@ -271,7 +276,7 @@ def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDe
         detectors[column_name(name)] = detector
     level = None
     if config.scoring.level_shift:
-        level = Mahalanobis()
+        level = LevelShift()
         level.restore(arrays_of(LEVEL_SHIFT), None)
     standardiser = Standardiser(arrays["standardiser/mean"], arrays["standardiser/deviation"])
     return LatentDetectors(standardiser, detectors, level)

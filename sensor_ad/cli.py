@@ -74,10 +74,17 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: sensor-ad inspect export.csv  |  sensor-ad inspect exports/ -c pump.toml"
+    epilog="Examples: sensor-ad inspect export.csv  |  sensor-ad inspect exports/ -c pump.toml  |  "
+    "sensor-ad inspect export.csv --html export.html"
 )
 def inspect(
-    exports: Exports, config: OptionalConfig = None, as_json: Json = False, quiet: Quiet = False
+    exports: Exports,
+    config: OptionalConfig = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page with pictures to this file.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show what is in an export: columns, period, gaps, kinds of tags, quality of each tag."""
     from sensor_ad.inspection import inspect as run_inspect
@@ -86,6 +93,11 @@ def inspect(
     settings = _config(config)
     with Progress(quiet) as progress:
         found = run_inspect(exports, settings, progress.tell)
+    if html is not None:
+        from sensor_ad.inspection_page import write_inspection
+
+        write_inspection(found, html, settings.zone)
+        messages([f"the page is {html}"], quiet)
     if as_json:
         _print_json(inspection_json(found))
     else:

@@ -228,6 +228,9 @@ class ScoringSettings(_Section):
         description="Detectors on the latents: own ones by name, PyOD's as 'pyod:NAME'.",
     )
     level_shift: bool = Field(True, description="Evidence from the smoothed readings themselves.")
+    mask_faulty_sensors: bool = Field(
+        True, description="Hide a sensor from the model from when its fault is certain."
+    )
     bank_size: int = Field(2048, ge=16, description="Latents kept for 'nearest'.")
     trees: int = Field(100, ge=10, description="Trees of the isolation forest.")
 

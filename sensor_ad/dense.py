@@ -51,6 +51,8 @@ class Dense:
     """(J, 2D) float64 mean and spread of the latents pooled over a window."""
     level: torch.Tensor
     """(J, C) mean of the scaled readings over a window."""
+    seen: torch.Tensor
+    """(J, C) share of that window that was observed."""
     weight: torch.Tensor
     """(J,) share of the cells of that window that were observed and that latents tell of."""
 
@@ -131,6 +133,7 @@ def run_tile(
             observed=_to_rows(share[:, None], step)[0, 0],
             latents=pool(latents, shown, window, step)[0].T,
             level=level[0].T,
+            seen=observed[0].T,
             weight=weight[0],
         )
 

@@ -16,8 +16,11 @@ from sensor_ad.config import ScoringSettings
 from sensor_ad.detector_names import PYOD_TESTED
 from sensor_ad.errors import ModelError
 from sensor_ad.forest import Forest, forest_of
-from sensor_ad.records import Floats
+from sensor_ad.records import Bools, Floats
 
+KNOWN_SHARE = 0.7
+"""A level is known when so much of the usual part of its window was observed. No fraction that a
+window of a power of two rows can have, so that rounding decides nothing."""
 SPREAD_FLOOR = 1e-3
 """Least standard deviation of a feature, as a share of the largest one."""
 FOREST_ARRAYS = ("feature", "threshold", "left", "right", "path")
@@ -93,6 +96,20 @@ class Mahalanobis:
         distance: Floats = np.einsum("nd,nd->n", whitened, whitened)
         return distance
 
+    def distance_of(self, features: Floats, known: Bools) -> Floats:
+        """Give (N,) squared distances by the features that are known (D,) alone.
+
+        Of a normal distribution with precision P, those known have the precision
+        P_kk − P_ku P_uu⁻¹ P_uk: the features that are not known are as the others foretell them.
+        """
+        precision = self._whiten @ self._whiten.T
+        some, other = precision[np.ix_(known, known)], precision[np.ix_(~known, known)]
+        rest = precision[np.ix_(~known, ~known)]
+        some = some - other.T @ np.linalg.solve(rest, other)
+        centred = (features - self._mean)[:, known]
+        distance: Floats = np.maximum(np.einsum("nd,de,ne->n", centred, some, centred), 0.0)
+        return distance
+
     def state(self) -> tuple[dict[str, Floats], Any]:
         """Give mean (D,) and whitening matrix (D, D)."""
         return {"mean": self._mean, "whiten": self._whiten}, None
@@ -100,6 +117,55 @@ class Mahalanobis:
     def restore(self, arrays: dict[str, Floats], estimator: Any) -> None:
         """Take them back."""
         self._mean, self._whiten = arrays["mean"], arrays["whiten"]
+
+
+class LevelShift:
+    """Squared Mahalanobis distance of the levels that are known.
+
+    A level is not known when less of its window was observed than usual, next to the other tags: a
+    mean over the rest would be at odds with the tags that went on, and no mean at all even more.
+    """
+
+    def __init__(self) -> None:
+        self._whole = Mahalanobis()
+        self._usual: Floats = np.empty(0)
+        """(C,) usual share of a window that is observed, over that of the tag seen best."""
+
+    def fit(self, level: Floats, seen: Floats) -> None:
+        """Learn from (N, C) levels and the (N, C) share of the window behind each."""
+        share = _beside_best(seen)
+        self._usual = np.median(share, axis=0)
+        whole = (share >= KNOWN_SHARE * self._usual).all(axis=1)
+        self._whole.fit(level[whole] if 2 * whole.sum() >= len(level) else level)
+
+    def score(self, level: Floats, seen: Floats) -> Floats:
+        """Give (N,) squared distances."""
+        distance = self._whole.score(level)
+        known = _beside_best(seen) >= KNOWN_SHARE * self._usual
+        rows = np.flatnonzero(~known.all(axis=1))
+        if len(rows):
+            patterns, which = np.unique(known[rows], axis=0, return_inverse=True)
+            for k, pattern in enumerate(patterns):
+                at = rows[which.reshape(-1) == k]
+                distance[at] = self._whole.distance_of(level[at], pattern)
+        return distance
+
+    def state(self) -> tuple[dict[str, Floats], Any]:
+        """Give mean (C,), whitening matrix (C, C) and usual shares (C,)."""
+        arrays, _ = self._whole.state()
+        return {**arrays, "seen": self._usual}, None
+
+    def restore(self, arrays: dict[str, Floats], estimator: Any) -> None:
+        """Take them back; models of before took every level as it was."""
+        self._whole.restore(arrays, estimator)
+        self._usual = arrays.get("seen", np.zeros(len(arrays["mean"])))
+
+
+def _beside_best(seen: Floats) -> Floats:
+    """(N, C) shares over that of the tag that was seen best; where none was seen, all are alike."""
+    best = seen.max(axis=1, keepdims=True)
+    share: Floats = np.divide(seen, best, out=np.ones_like(seen), where=best > 0)
+    return share
 
 
 class Nearest:

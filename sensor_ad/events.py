@@ -153,7 +153,7 @@ def finish_events(
         around = rows.between(one.start - context.margin, one.end + context.margin)
         event = _finish(one, around, context)
         events.append(event)
-        snippets[event.id] = _snippet(around, context)
+        snippets[event.id] = snippet_of(around, context)
     return events, snippets
 
 
@@ -259,7 +259,7 @@ def _run_lengths(flags: Bools) -> Ints:
     return edges[1::2] - edges[::2]
 
 
-def _snippet(around: SpooledRows, context: EventContext) -> Snippet:
+def snippet_of(around: SpooledRows, context: EventContext) -> Snippet:
     """Thin rows for pictures: of each few rows the most abnormal one is kept."""
     rows = around
     every = -(-len(rows.index) // SNIPPET_ROWS)

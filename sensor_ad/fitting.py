@@ -105,6 +105,7 @@ class _Pooled:
 
     latents: Floats
     level: Floats
+    seen: Floats
     usable: Bools
     """(J,) steps that were observed well enough."""
     label: Ints
@@ -309,7 +310,7 @@ class _Job:
         """Run the pass; keep pooled steps, and residuals of the rows checked."""
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
-        latents, level, weight, residuals, start = [], [], [], [], 0
+        latents, level, seen, weight, residuals, start = [], [], [], [], [], 0
         made = dense_pass(
             self._tiles(packed), network, packed.preparation, self.layout, self.window
         )
@@ -318,18 +319,20 @@ class _Job:
             steps = slice(core.start // align, core.stop // align)
             latents.append(dense.latents[steps].cpu().numpy())
             level.append(dense.level[steps].cpu().numpy())
+            seen.append(dense.seen[steps].cpu().numpy())
             weight.append(dense.weight[steps].cpu().numpy())
             size = core.stop - core.start
             at = np.flatnonzero(checked[start : start + size])[::every]
             chosen = dense.residuals()[:, :, core][:, :, torch.from_numpy(at)].cpu().numpy()
-            seen = packed.mask[start : start + size][at].T > 0
-            residuals.append(np.where(seen, chosen, np.nan))
+            shown = packed.mask[start : start + size][at].T > 0
+            residuals.append(np.where(shown, chosen, np.nan))
             start += size
         usable = np.concatenate(weight) >= self.config.prepare.min_observed
         label = label_of_steps(by_step(labels, align), by_step(packed.place >= 0, align))
         return _Pooled(
             np.concatenate(latents),
             np.concatenate(level),
+            np.concatenate(seen),
             usable,
             label,
             np.concatenate(residuals, axis=2),
@@ -342,7 +345,8 @@ class _Job:
                 "missing values (sensor-ad inspect), or lower prepare.min_observed."
             )
         scoring = self.config.scoring
-        return fit_detectors(pooled.latents[rows], pooled.level[rows], scoring, self.config.seed)
+        chosen = (pooled.latents[rows], pooled.level[rows], pooled.seen[rows])
+        return fit_detectors(*chosen, scoring, self.config.seed)
 
     def _scorer(
         self,

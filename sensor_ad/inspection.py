@@ -12,10 +12,10 @@ from sensor_ad.config import Config
 from sensor_ad.errors import DataError
 from sensor_ad.exports import open_export
 from sensor_ad.grid import find_period_us
-from sensor_ad.prepare import find_kinds, model_tags, select_tags
+from sensor_ad.prepare import find_kinds, model_tags, select_quality, select_tags
 from sensor_ad.quality import QualityCount
 from sensor_ad.reading import PROBE_ROWS, Announce, announced, read_settings
-from sensor_ad.records import Ints, Readings, RowAccount, Tag, TagQuality
+from sensor_ad.records import Availability, Ints, Readings, RowAccount, Tag, TagQuality
 
 KIND_ROWS = 200_000
 """First rows from which the kinds of tags are told."""
@@ -43,6 +43,7 @@ class Inspection:
     """(from, to) of the longest gaps, UTC microseconds."""
     tags: tuple[Tag, ...]
     quality: tuple[TagQuality, ...]
+    availability: Availability
 
 
 def inspect(exports: Sequence[Path], config: Config, announce: Announce) -> Inspection:
@@ -63,7 +64,7 @@ def inspect(exports: Sequence[Path], config: Config, announce: Announce) -> Insp
             head.append(chunk)
         rows += len(chunk.time_us)
         gaps.add(chunk)
-        quality.add(select_tags(chunk, tags))
+        quality.add(chunk.time_us, select_tags(chunk, tags), select_quality(chunk, tags))
     if not rows:
         raise DataError(
             "the export has no row, at least one was expected; check the span that was exported."
@@ -85,7 +86,8 @@ def inspect(exports: Sequence[Path], config: Config, announce: Announce) -> Insp
         gap_count=count,
         gaps=longest,
         tags=tags,
-        quality=tuple(quality.findings(kinds)),
+        quality=tuple(quality.findings(kinds, zone=config.zone)),
+        availability=quality.availability(),
     )
 
 

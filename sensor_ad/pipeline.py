@@ -82,7 +82,10 @@ def train(config: Config, exports: Sequence[Path] = (), announce: Announce = sil
         checkpoints = workspace.training / fingerprint[:16]
         fitted = fit(history, config, device, checkpoints, announce)
         clock.lap("training")
-        account, quality = export.account(), tuple(maker.quality.findings(history.kinds))
+        account, quality = (
+            export.account(),
+            tuple(maker.quality.findings(history.kinds, zone=config.zone)),
+        )
         notes = (*account.notes, *remarks, *fitted.notes, *fallback)
         facts = {
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),

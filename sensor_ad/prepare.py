@@ -18,7 +18,7 @@ from sensor_ad.config import Config
 from sensor_ad.errors import DataError
 from sensor_ad.grid import Grid, Gridder, Layout, Rows
 from sensor_ad.quality import QualityCount
-from sensor_ad.records import Bools, Floats, Ints, Readings, Tag
+from sensor_ad.records import Bools, Floats, Ints, Quality, Readings, Tag
 
 Kind = Literal["continuous", "few-state", "constant", "counter"]
 
@@ -166,7 +166,8 @@ class RowMaker:
         """Yield the grid rows of an export, in bounded memory."""
         for readings in chunks:
             values = select_tags(readings, self.tags)
-            values = self.quality.add(values)
+            quality = select_quality(readings, self.tags)
+            values = self.quality.add(readings.time_us, values, quality)
             used = np.ones(len(values), dtype=bool)
             if self.condition is not None:
                 columns = dict(zip(readings.tags, readings.values.T, strict=True))
@@ -187,6 +188,17 @@ def select_tags(readings: Readings, tags: tuple[Tag, ...]) -> Floats:
     padded = readings.values[:, [max(column, 0) for column in columns]]
     padded[:, [column < 0 for column in columns]] = np.nan
     return padded
+
+
+def select_quality(readings: Readings, tags: tuple[Tag, ...]) -> Ints | None:
+    """(T, C) `Quality` of the model's tags, no data for a tag that the export lacks; or None."""
+    if readings.quality is None:
+        return None
+    where = {name: column for column, name in enumerate(readings.tags)}
+    columns = [where.get(tag.name, -1) for tag in tags]
+    quality = readings.quality[:, [max(column, 0) for column in columns]]
+    quality[:, [column < 0 for column in columns]] = Quality.NO_DATA
+    return quality
 
 
 def row_maker(preparation: Preparation) -> RowMaker:

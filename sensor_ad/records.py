@@ -116,6 +116,27 @@ class Event:
 
 
 @dataclass(frozen=True)
+class MaskedSensor:
+    """A sensor that was found faulty while scoring, and from when to when it was masked."""
+
+    event: str
+    """Id of its event."""
+    tag: str
+    kind: EventKind
+    """stuck sensor or failed sensor."""
+    value: float
+    """The value that it held, plant units; NaN when it had none."""
+    start_us: int
+    """First row at fault, UTC microseconds."""
+    confirmed_us: int
+    """First masked row: from here on the fault was certain."""
+    end_us: int
+    """Last masked row."""
+    open: bool
+    """Whether it was still faulty when the export ended."""
+
+
+@dataclass(frozen=True)
 class Snippet:
     """The rows around one event, for pictures; thinned out when the event is long."""
 
@@ -169,7 +190,7 @@ class TagQuality:
     rows: int
     """Readings in the export, good or not."""
     missing: int
-    """Empty or unreadable cells."""
+    """Empty or unreadable cells that are not called bad."""
     out_of_range: int
     """Values outside the physical range of the config (treated as missing)."""
     low: float
@@ -182,6 +203,35 @@ class TagQuality:
     """continuous, few-state, constant, counter or empty."""
     remarks: tuple[str, ...] = ()
     """Sentences for the engineer."""
+    bad: int = 0
+    """Cells that the historian calls bad."""
+    uncertain: int = 0
+    """Values that the historian calls uncertain, substituted or estimated."""
+    held: int = 0
+    """Rows that repeat the value before them."""
+    longest_gap: tuple[int, int] | None = None
+    """From and to of the longest time without a good value, UTC microseconds."""
+    period_s: float | None = None
+    """Usual time from one value to the next, seconds; None when there are too few."""
+    jitter_s: float | None = None
+    """How far nine in ten of these times are from the usual one, seconds."""
+    faults: tuple[str, ...] = ()
+    """(len(remarks),) what each remark is on, in a word or two."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """How much of each tag was there, in a bounded number of equal slots of time."""
+
+    start_us: Ints
+    """(B,) start of each slot, UTC microseconds, increasing; slots without a row are left out."""
+    width_us: int
+    rows: Ints
+    """(B,) rows in the slot."""
+    shares: Floats
+    """(B, C, 4) share of good, uncertain, bad and missing values; they add up to 1."""
+    tags: tuple[str, ...]
+    """C names."""
 
 
 @dataclass(frozen=True)

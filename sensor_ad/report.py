@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,21 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from sensor_ad import event_plots, model_plots, run_plots, wording
+from sensor_ad import event_plots, model_plots, quality_plots, run_plots, wording
 from sensor_ad.durable import replacing, write_text
 from sensor_ad.event_table import events_csv
-from sensor_ad.records import Event, Floats, RowAccount, Snippet, Tag, TagQuality, Timeline
+from sensor_ad.pages import Picture, render
+from sensor_ad.records import (
+    Availability,
+    Event,
+    Floats,
+    RowAccount,
+    Snippet,
+    Tag,
+    TagQuality,
+    Timeline,
+)
 from sensor_ad.states import States
 
 MOST_DETAILED = 30
@@ -120,15 +127,10 @@ class RunReport:
     """Sentence on the rows that the run was prefixed with; empty when there were none."""
     calibration_days: float = float("nan")
     """Days of normal operation behind `peaks`; NaN when not known."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of the report."""
-
-    png: bytes
-    alt: str
-    """What it shows, for those who cannot see it."""
+    masked: tuple[str, ...] = ()
+    """Sentences: which sensors were masked when, and what can still be said without them."""
+    availability: Availability | None = None
+    """How much of each tag was there over time; None when not known."""
 
 
 def write_report(report: RunReport, folder: Path, progress: Progress | None = None) -> None:
@@ -214,6 +216,12 @@ def _jobs(report: RunReport) -> dict[str, tuple[Callable[[], bytes], str]]:
         )
     for number, event in enumerate(detailed(report), start=1):
         jobs[f"event-{number:02d}"] = (_event_job(report, event, zone), _event_alt(event, names))
+    found = report.availability
+    if found is not None and len(found.start_us) and found.tags:
+        jobs["availability"] = (
+            lambda: quality_plots.availability_png(found, zone),
+            quality_plots.ALT,
+        )
     return jobs | _model_jobs(report, names)
 
 
@@ -294,45 +302,13 @@ def _tsne_png(report: RunReport, names: dict[str, str], zone: ZoneInfo) -> bytes
     return model_plots.map_png(points, words, list(groups), "event", zone)
 
 
-def _printable(value: Any) -> Any:
-    """Take from a text what could hide or turn it around; everything else passes."""
-    return (
-        wording.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-    )
-
-
 def page(report: RunReport, pictures: dict[str, Picture]) -> str:
     """Return the report as one HTML page that needs no network."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    zone = ZoneInfo(report.timezone)
-    seconds = report.period_s < 60
-    environment.globals.update(
-        clock=lambda us: wording.clock(us, zone, seconds),
-        offset=lambda us: wording.offset(us, zone),
-        utc=lambda us: wording.clock(us, seconds=seconds),
-        duration=wording.duration,
-        shorten=wording.shorten,
-        count=wording.count,
-        kind_words=wording.kind_words,
-        advice=wording.advice,
-        evidence_words=wording.evidence_words,
-        rarity=wording.rarity,
-        span=wording.span,
-        data_uri=lambda name: (
-            "data:image/png;base64," + base64.b64encode(pictures[name].png).decode()
-        ),
-    )
-    return environment.get_template("report.html.j2").render(page_facts(report, pictures))
+    zone, seconds = ZoneInfo(report.timezone), report.period_s < 60
+    return render("report.html.j2", page_facts(report), pictures, zone, seconds)
 
 
-def page_facts(report: RunReport, pictures: dict[str, Picture]) -> dict[str, Any]:
+def page_facts(report: RunReport) -> dict[str, Any]:
     """Return what the template is filled with."""
     events = by_severity(report.events)
     shown = detailed(report)
@@ -341,7 +317,6 @@ def page_facts(report: RunReport, pictures: dict[str, Picture]) -> dict[str, Any
         "r": report,
         "events": events[:MOST_LISTED],
         "more_events": max(0, len(events) - MOST_LISTED),
-        "pictures": pictures,
         "details": [(number, event) for number, event in enumerate(shown, start=1)],
         "detail_of": {event.id: number for number, event in enumerate(shown, start=1)},
         "names": short_names(report.events),
@@ -350,13 +325,14 @@ def page_facts(report: RunReport, pictures: dict[str, Picture]) -> dict[str, Any
             for event in events
         },
         "bars": {event.id: severity_bar(event.severity) for event in events},
+        "units": {tag.name: tag.unit for tag in report.tags},
         "descriptions": {tag.name: tag.description for tag in report.tags},
         "kind_of": dict(zip([tag.name for tag in report.tags], report.kinds, strict=True)),
         "scored_s": report.scored.scorable_rows * report.period_s,
         "expected": expected_events(report),
         "machine_events": sum(event.kind == "machine" for event in events),
-        "is_utc": report.timezone in {"UTC", "Etc/UTC"},
         "map_tags": run_plots.MOST_MAP_TAGS,
+        "strip_tags": quality_plots.MOST_STRIPS,
         "most_ranked": MOST_RANKED,
         "most_tag_rows": MOST_TAG_ROWS,
         "best_epochs": best,

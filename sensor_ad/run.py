@@ -22,11 +22,13 @@ from sensor_ad.limits import pause_rows
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
-from sensor_ad.records import Floats, Ints
+from sensor_ad.records import Floats, Ints, MaskedSensor
 from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
+from sensor_ad.sensor_watch import SensorWatch, state_from, watch_limits
 from sensor_ad.store import Context
+from sensor_ad.wording import iso, masked_words
 
 
 class ScoringRun:
@@ -42,6 +44,7 @@ class ScoringRun:
         self._before = before
         self._grid = preparation.grid
         self._maker = row_maker(preparation)
+        self._watch = self._new_watch()
         self._tail = _Tail(
             2 * self._fitted.scorer.layout.halo + self._fitted.scorer.layout.max_hole
         )
@@ -76,16 +79,27 @@ class ScoringRun:
                 for tile in scorer.score(source):
                     if written is not None:
                         written.result()
-                    written = writer.submit(out.add, _from(tile, report_from))
+                    shown = np.array(self._watch.confirmed)
+                    written = writer.submit(out.add, _from(tile, report_from), shown)
                 if written is not None:
                     written.result()
         except BaseException:
             out.close()
             raise
-        result = out.finish([] if self._before is None else self._before.recent_events)
+        before = [] if self._before is None else self._before.recent_events
+        result = out.finish(before, self._watch.stretches())
         account = self._export.account()
-        self.notes = (*account.notes, *self._differences.sentences)
+        masked = masked_words(result.masked, preparation.tags, config.zone)
+        self.notes = (*account.notes, *self._differences.sentences, *masked)
         return result
+
+    def _new_watch(self) -> SensorWatch:
+        """Make what masks faulty sensors."""
+        scorer = self._fitted.scorer
+        names = {tag.name for tag in scorer.preparation.tags}
+        absent = names.difference(self._export.tags)
+        limits = watch_limits(scorer.preparation, scorer.stand_still, scorer.window, absent)
+        return SensorWatch(limits, scorer.stand_still, scorer.layout.max_hole)
 
     def _with_context(self, times: Ints, chunks: Any) -> tuple[Iterator[Rows], int]:
         """Prefix the rows that the last scoring left, if the export follows them.
@@ -95,6 +109,8 @@ class ScoringRun:
         All rows, and the first grid row to be reported.
         """
         rows = self._maker.rows(chunks)
+        if self._config.scoring.mask_faulty_sensors:
+            rows = self._watch.passing(rows)
         before, layout = self._before, self._fitted.scorer.layout
         nothing = int(np.iinfo(np.int64).min)
         if before is None or not len(times) or not len(before.index):
@@ -107,6 +123,8 @@ class ScoringRun:
             return rows, nothing
         if kept.all():
             self._maker.go_on((last, before.counters))
+            if before.sensors:
+                self._watch.go_on(state_from(before.sensors))
         prefix = Rows(before.index[kept], before.values[kept], before.used[kept])
         report_from = max(int(prefix.index[-1]) + 1 - layout.halo, int(prefix.index[0]))
         # Scored again: rows that lacked what came after them when they were scored first.
@@ -131,6 +149,7 @@ class ScoringRun:
             used=used,
             counters=counters,
             recent_events=result.recent_events,
+            sensors=vars(self._watch.state),
         )
 
     def report(self, run: str, result: RunResult, seconds: dict[str, float]) -> RunReport:
@@ -148,8 +167,11 @@ class ScoringRun:
             scored=self._scored(result),
             account=self._export.account(),
             quality=tuple(
-                self._maker.quality.findings(preparation.kinds, preparation.longest_hold)
+                self._maker.quality.findings(
+                    preparation.kinds, preparation.longest_hold, config.zone
+                )
             ),
+            availability=self._maker.quality.availability(),
             differences=self._differences.sentences,
             excluded=exclusions_us(config),
             use_when=preparation.condition,
@@ -175,6 +197,7 @@ class ScoringRun:
             provenance=self._provenance(seconds),
             config_toml=to_toml(config),
             context=self.context_sentence,
+            masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
         )
 
@@ -199,6 +222,7 @@ class ScoringRun:
             "limit": self._fitted.limit.value,
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
+            "masked": [_masked_record(one) for one in result.masked],
             "notes": list(self.notes),
             "profile": self._export.profile,
             "sha256": self._hashes.result(),
@@ -255,6 +279,19 @@ class ScoringRun:
             },
             "Timings": {name: f"{value:.1f} s" for name, value in seconds.items()},
         }
+
+
+def _masked_record(one: MaskedSensor) -> dict[str, Any]:
+    """Give what run.json says of a masked sensor; times in UTC."""
+    return {
+        "event": one.event,
+        "tag": one.tag,
+        "kind": one.kind,
+        "faulty_from": iso(one.start_us),
+        "masked_from": iso(one.confirmed_us),
+        "masked_to": iso(one.end_us),
+        "open": one.open,
+    }
 
 
 class _Tail:

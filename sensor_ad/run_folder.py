@@ -19,8 +19,10 @@ from sensor_ad.dense import ROW, SPIKE
 from sensor_ad.events import EventContext, EventTracker, OpenEvent, event_id, finish_events
 from sensor_ad.fitting import Fitted
 from sensor_ad.grid import Grid
-from sensor_ad.records import Event, Floats, Ints, Snippet, Timeline
+from sensor_ad.records import Event, Floats, Ints, MaskedSensor, Snippet, Timeline
 from sensor_ad.scoring import ScoredTile
+from sensor_ad.sensor_events import with_sensor_events
+from sensor_ad.sensor_watch import MaskedStretch
 from sensor_ad.spool import Spool
 from sensor_ad.states import States, StateSample, mode_column
 from sensor_ad.timeline import Coverage, TimelineCount
@@ -42,6 +44,8 @@ class RunResult:
     """A sample of the machine's states over the run."""
     recent_events: list[dict[str, Any]]
     """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
+    masked: tuple[MaskedSensor, ...] = ()
+    """Sensors that were found faulty and masked from then on."""
 
 
 class RunFolder:
@@ -82,10 +86,16 @@ class RunFolder:
         self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
         self._states = StateSample(self._mode)
 
-    def add(self, tile: ScoredTile) -> None:
-        """Take the next scored rows."""
+    def add(self, tile: ScoredTile, shown: Ints | None = None) -> None:
+        """Take the next scored rows.
+
+        Parameters
+        ----------
+        shown
+            (K,) grid rows that pictures are wanted of, whatever their score.
+        """
         alarm = self._tracker.add(tile)
-        self._spool.add(tile, alarm)
+        self._spool.add(tile, alarm if shown is None else alarm | np.isin(tile.index, shown))
         self._timeline.add(tile, alarm)
         self.coverage.add(tile)
         flat = (tile.latents - self._fitted.latent_center) @ self._fitted.latent_axes
@@ -103,13 +113,17 @@ class RunFolder:
         columns = [time, *[pa.array(column) for column in parts]]
         self._contributions.write_batch(pa.record_batch(columns, schema=self._contribution_schema))
 
-    def finish(self, before: Sequence[dict[str, Any]]) -> RunResult:
+    def finish(
+        self, before: Sequence[dict[str, Any]], stretches: Sequence[MaskedStretch] = ()
+    ) -> RunResult:
         """Close the files and make events.
 
         Parameters
         ----------
         before
             The last events of the export before, as `RunResult.recent_events` gave them.
+        stretches
+            Which sensors were masked when.
         """
         self._scores.close()
         self._contributions.close()
@@ -133,6 +147,7 @@ class RunFolder:
         sums = self._tracker.events
         _go_on(sums, before, self._pause)
         events, snippets = finish_events(sums, rows, context)
+        events, snippets, masked = with_sensor_events(events, snippets, stretches, rows, context)
         del rows
         self._spool_path.unlink()
         return RunResult(
@@ -142,6 +157,7 @@ class RunFolder:
             coverage=self.coverage,
             event_latents=self._latents_of(events),
             states=self._sample(),
+            masked=masked,
             recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
         )
 

@@ -14,7 +14,7 @@ import torch
 from sensor_ad.calibration import Calibration
 from sensor_ad.config import ScoringSettings
 from sensor_ad.dense import Dense, run_tile, steps_to_rows
-from sensor_ad.detectors import Detector, Mahalanobis, Standardiser, column_name, make_detector
+from sensor_ad.detectors import Detector, LevelShift, Standardiser, column_name, make_detector
 from sensor_ad.features import LayerOutputs
 from sensor_ad.grid import Layout, Tile
 from sensor_ad.models import Network
@@ -38,27 +38,28 @@ class LatentDetectors:
     standardiser: Standardiser
     detectors: dict[str, Detector]
     """Column name -> fitted detector, on standardised latents (J, 2D)."""
-    level: Mahalanobis | None
+    level: LevelShift | None
     """On the level of the readings (J, C)."""
 
-    def score(self, latents: Floats, level: Floats) -> dict[str, Floats]:
+    def score(self, latents: Floats, level: Floats, seen: Floats) -> dict[str, Floats]:
         """Give each detector's (J,) raw evidence, by the name of its column."""
         features = self.standardiser(latents)
         steps = {name: detector.score(features) for name, detector in self.detectors.items()}
         if self.level is not None:
-            steps[LEVEL_SHIFT] = self.level.score(level.astype(np.float64))
+            steps[LEVEL_SHIFT] = self.level.score(level.astype(np.float64), seen)
         return steps
 
 
 def fit_detectors(
-    latents: Floats, level: Floats, settings: ScoringSettings, seed: int
+    latents: Floats, level: Floats, seen: Floats, settings: ScoringSettings, seed: int
 ) -> LatentDetectors:
     """Fit every detector of the config.
 
     Parameters
     ----------
-    latents, level
-        (J, 2D) pooled latents and (J, C) smoothed readings of normal rows.
+    latents, level, seen
+        (J, 2D) pooled latents, (J, C) smoothed readings of normal rows, and the (J, C) share of the
+        window that was observed.
     """
     standardiser = Standardiser.fitted(latents)
     features = standardiser(latents)
@@ -69,8 +70,8 @@ def fit_detectors(
         detectors[column_name(name)] = detector
     shift = None
     if settings.level_shift:
-        shift = Mahalanobis()
-        shift.fit(level.astype(np.float64))
+        shift = LevelShift()
+        shift.fit(level.astype(np.float64), seen)
     return LatentDetectors(standardiser, detectors, shift)
 
 
@@ -175,7 +176,9 @@ class Scorer:
                 observed=dense.observed.cpu().numpy(),
                 contribution=contribution,
                 rows=rows,
-                steps=self.detectors.score(latents, dense.level.cpu().numpy()),
+                steps=self.detectors.score(
+                    latents, dense.level.cpu().numpy(), dense.seen.cpu().numpy()
+                ),
                 weight=dense.weight.cpu().numpy(),
                 latents=latents,
             )

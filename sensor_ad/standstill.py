@@ -31,6 +31,8 @@ class StandStill:
     """(C, R) values at which a tag rested, plant units; NaN fills up."""
     cap: int
     """Rows beyond which a stretch is not counted on (a tile's halo is longer)."""
+    lost: Floats
+    """(C,) longest stretch without a value, rows."""
 
     @property
     def judges(self) -> bool:
@@ -97,7 +99,17 @@ def fit_stand_still(values: Floats, kinds: Sequence[str], window: int) -> StandS
         moving = holds[np.isfinite(column[ends]) & ~np.isin(column[ends], rests)]
         if len(moving):
             usual[c] = max(LEAST_HOLD, int(moving.max()))
-    return StandStill(usual, resting, cap=window)
+    return StandStill(usual, resting, cap=window, lost=_longest_missing(values))
+
+
+def _longest_missing(values: Floats) -> Floats:
+    """(C,) longest stretch of rows without a value; rows without any tag's are not counted."""
+    missing = np.isnan(values[np.isfinite(values).any(axis=1)])
+    longest = np.zeros(values.shape[1])
+    for c in range(values.shape[1]):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], missing[:, c], [False]])))
+        longest[c] = (edges[1::2] - edges[::2]).max(initial=0)
+    return longest
 
 
 def _holds(column: Floats) -> Ints:

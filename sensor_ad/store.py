@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ import numpy as np
 from sensor_ad.durable import replacing, write_json
 from sensor_ad.errors import LockedError, ModelError, ResourceError
 from sensor_ad.records import Bools, Floats, Ints
+
+SENSORS = "sensors/"
+"""Begins the names of arrays of the context that hold what is known of the sensors."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,11 @@ class Workspace:
                     values=stored["values"],
                     used=stored["used"],
                     counters=stored["counters"],
+                    sensors={
+                        name.removeprefix(SENSORS): stored[name]
+                        for name in stored.files
+                        if name.startswith(SENSORS)
+                    },
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None  # without it the export is scored by itself, which the report says
@@ -157,6 +165,7 @@ class Workspace:
                 values=context.values,
                 used=context.used,
                 counters=context.counters,
+                **{f"{SENSORS}{name}": array for name, array in context.sensors.items()},
             )
 
 
@@ -176,6 +185,8 @@ class Context:
     """(K,) readings of the counters in the last row."""
     recent_events: list[dict[str, Any]]
     """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
+    sensors: Mapping[str, Any] = field(default_factory=dict)
+    """Arrays of `sensor_watch.WatchState`: what is known of the sensors; empty if nothing."""
 
 
 def new_model_id(fingerprint: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sensor_ad.inspection import Inspection
-from sensor_ad.records import Event
+from sensor_ad.records import Event, TagQuality
 from sensor_ad.store import Workspace
+from sensor_ad.wording import count, duration, share
 
 LEADING = 3
 
@@ -56,21 +57,57 @@ def print_inspection(found: Inspection, zone: ZoneInfo) -> None:
         "period": period,
         "gaps": _gap_text(found, zone),
     }
-    for reason, count in found.account.dropped.items():
-        lines[f"dropped: {reason}"] = count
+    for reason, rows in found.account.dropped.items():
+        lines[f"dropped: {reason}"] = rows
     for key, value in lines.items():
         console.print(Text(f"{key}: {value}"))
     for note in found.account.notes:
         console.print(Text(f"note: {note}"))
-    headings = ("tag", "unit", "kind", "missing", "out of range", "lowest", "highest", "mean")
-    table = Table(*headings, "longest hold", "remarks")
-    units = {tag.name: tag.unit for tag in found.tags}
+    console.print(_quality_table(found))
     for one in found.quality:
-        missing = f"{one.missing / max(one.rows, 1):.2%}"
-        cells = [one.tag, units[one.tag], one.kind, missing, str(one.out_of_range)]
-        cells += [f"{value:.6g}" for value in (one.low, one.high, one.mean)]
-        table.add_row(*map(Text, [*cells, str(one.longest_hold), "; ".join(one.remarks)]))
-    console.print(table)
+        for remark in one.remarks:
+            console.print(Text(f"{one.tag}: {remark}"), soft_wrap=True)
+
+
+def _quality_table(found: Inspection) -> Table:
+    """One line a tag; columns that would be empty are left out."""
+    units = {tag.name: tag.unit for tag in found.tags}
+    columns: dict[str, Callable[[TagQuality], str]] = {
+        "tag": lambda one: one.tag,
+        "unit": lambda one: units[one.tag],
+        "kind": lambda one: one.kind,
+        "missing": lambda one: share(one.missing, one.rows),
+    }
+    if any(one.bad or one.uncertain for one in found.quality):
+        columns["bad"] = lambda one: share(one.bad, one.rows)
+        columns["uncertain"] = lambda one: share(one.uncertain, one.rows)
+    if any(one.out_of_range for one in found.quality):
+        columns["out of range"] = lambda one: str(one.out_of_range)
+    columns |= {
+        "lowest": lambda one: f"{one.low:.6g}",
+        "highest": lambda one: f"{one.high:.6g}",
+        "mean": lambda one: f"{one.mean:.6g}",
+        "held": lambda one: share(one.held, one.rows),
+        "longest hold": lambda one: count(one.longest_hold, "row"),
+        "longest gap": _gap_length,
+        "period": _period,
+    }
+    table = Table(*columns)
+    for one in found.quality:
+        table.add_row(*(Text(words(one)) for words in columns.values()))
+    return table
+
+
+def _gap_length(one: TagQuality) -> str:
+    if one.longest_gap is None:
+        return "–"
+    return duration((one.longest_gap[1] - one.longest_gap[0]) / 1e6)
+
+
+def _period(one: TagQuality) -> str:
+    if one.period_s is None:
+        return "–"
+    return duration(one.period_s) + (f" ± {duration(one.jitter_s)}" if one.jitter_s else "")
 
 
 def inspection_json(found: Inspection) -> dict[str, Any]:
@@ -84,11 +121,14 @@ def inspection_json(found: Inspection) -> dict[str, Any]:
         "remark": found.remark,
         "gaps": found.gap_count,
         "longest_gaps": [[_iso(start), _iso(stop)] for start, stop in found.gaps],
-        "tags": [
-            {key: None if value != value else value for key, value in asdict(one).items()}
-            for one in found.quality
-        ],
+        "tags": [_quality_json(one) for one in found.quality],
     }
+
+
+def _quality_json(one: TagQuality) -> dict[str, Any]:
+    table = {key: None if value != value else value for key, value in asdict(one).items()}
+    gap = one.longest_gap
+    return table | {"longest_gap": None if gap is None else [_iso(gap[0]), _iso(gap[1])]}
 
 
 def model_rows(workspace: Workspace) -> list[dict[str, Any]]:

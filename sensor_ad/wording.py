@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from sensor_ad.records import Event
+from sensor_ad.records import Event, MaskedSensor, Tag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,6 +29,9 @@ KIND_ADVICE = {
     "Check this sensor and its wiring before the machine.",
 }
 """Kind of an event -> where to look first."""
+
+MOST_MASKED = 30
+"""Masked sensors of which a sentence is said."""
 
 EVIDENCE_WORDS = {
     "reconstruction": (
@@ -155,6 +159,24 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def share(part: float, whole: float) -> str:
+    """Return a share in per cent; 0 % is only said of nothing, and 100 % of everything.
+
+    Examples
+    --------
+    >>> share(0, 10), share(1, 30_000), share(5, 30), share(29_999, 30_000), share(3, 0)
+    ('0 %', 'below 0.1 %', '16.7 %', '99.9 %', '–')
+    """
+    if not whole:
+        return "–"
+    per_cent = 100 * part / whole
+    if 0 < per_cent < 0.1:
+        return "below 0.1 %"
+    if per_cent in (0, 100):
+        return f"{per_cent:.0f} %"
+    return f"{min(per_cent, 99.9):.1f} %"
+
+
 def span(low: float | None, high: float | None) -> str:
     """Return a range in words; an end that is not known is left open.
 
@@ -173,6 +195,41 @@ def kind_words(event: Event) -> str:
     """Return what an event is the picture of, such as `spikes on flow`."""
     words = KIND_WORDS.get(event.kind, event.kind)
     return words.format(shorten(event.sensor or "(unknown)", 60)) if "{}" in words else words
+
+
+def masked_words(
+    sensors: Sequence[MaskedSensor], tags: Sequence[Tag], zone: tzinfo = UTC
+) -> tuple[str, ...]:
+    """Return a sentence for each masked sensor, and what can still be said without it.
+
+    Parameters
+    ----------
+    tags
+        The model's tags.
+    """
+    units = {tag.name: tag.unit for tag in tags}
+    told = [_masked_sentence(one, units, zone) for one in sensors[:MOST_MASKED]]
+    if len(sensors) > MOST_MASKED:
+        more = count(len(sensors) - MOST_MASKED, "more time")
+        told.append(f"sensors were masked {more}; run.json has them all")
+    return tuple(told)
+
+
+def _masked_sentence(one: MaskedSensor, units: Mapping[str, str], zone: tzinfo) -> str:
+    name = shorten(one.tag, 60)
+    what = "had no usable value"
+    if one.value == one.value:
+        what = f"stood at {one.value:.6g} {shorten(units[one.tag], 20)}".rstrip()
+    if one.kind == "failed sensor" and one.value == one.value:
+        what += ", far outside everything before,"
+    until = "the end of the export" if one.open else clock(one.end_us, zone)
+    others = len(units) - 1
+    rest = f"the other {count(others, 'tag')} {'was' if others == 1 else 'were'} scored"
+    return (
+        f"{name} {what} from {clock(one.start_us, zone)} on, which is a fault of the sensor; it "
+        f"was masked from {clock(one.confirmed_us, zone)} to {until}: {rest} without it, and a "
+        f"fault of the machine that shows in {name} alone was not seen meanwhile"
+    )
 
 
 def advice(event: Event) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from sensor_ad.records import (
+    Availability,
     Event,
     EventKind,
     RowAccount,
@@ -182,7 +183,23 @@ def make_timeline(events: tuple[Event, ...], tags: tuple[Tag, ...], days: float 
 def make_quality(tags: tuple[Tag, ...]) -> tuple[TagQuality, ...]:
     """Return what was found wrong with each tag: the last one never had a reading."""
     found = [
-        TagQuality(tag.name, 27_936, 37 * row, row, 0.5, 99.1234, 40.0, 12 + row, "continuous")
+        TagQuality(
+            tag.name,
+            27_936,
+            37 * row,
+            row,
+            0.5,
+            99.1234,
+            40.0,
+            12 + row,
+            "continuous",
+            bad=5 * row,
+            uncertain=2 * row,
+            held=300,
+            period_s=60.0,
+            jitter_s=1.5 * row,
+            longest_gap=(START_US, START_US + 3_600_000_000),
+        )
         for row, tag in enumerate(tags)
     ]
     remark = "no good value at all in this export."
@@ -194,8 +211,25 @@ def make_quality(tags: tuple[Tag, ...]) -> tuple[TagQuality, ...]:
         mean=np.nan,
         kind="empty",
         remarks=(remark,),
+        longest_gap=None,
+        period_s=None,
+        faults=("no value",),
     )
     return tuple(found)
+
+
+def make_availability(tags: tuple[Tag, ...]) -> Availability:
+    """Return slots of an hour over 20 days; each tag is worse than the one before it."""
+    B, C = 480, len(tags)
+    bad = np.zeros((B, C, 4))
+    bad[100:140, :, 3] = np.linspace(0, 1, C)
+    bad[200:220, :, 2] = 0.25
+    bad[300:310, :, 1] = 0.5
+    bad[..., 0] = 1 - bad.sum(axis=2)
+    start_us = START_US + np.arange(B) * 3_600_000_000
+    gap = (np.arange(B) < 400) | (np.arange(B) > 420)
+    names = tuple(tag.name for tag in tags)
+    return Availability(start_us[gap], 3_600_000_000, np.full(B, 60)[gap], bad[gap], names)
 
 
 def make_events(tags: tuple[Tag, ...]) -> tuple[Event, ...]:
@@ -294,6 +328,7 @@ def make_report(hostile: bool = False) -> RunReport:
         config_toml='[asset]\nname = "Pump 1"\ntimezone = "Europe/Berlin"\n',
         context="The first rows used 512 rows of the export before as context",
         calibration_days=5.0,
+        availability=make_availability(tags),
     )
 
 

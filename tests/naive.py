@@ -191,3 +191,90 @@ def wavelet(readings, seen, row, scale):
             coefficient += readings[mirrored] * wave.conjugate() / math.sqrt(scale)
             weight_seen += abs(wave)
     return coefficient, weight_seen / weight
+def holds(times, column):
+    """Find the stretches of one value: (rows, first time, last time, value), longest first."""
+    found, start = [], 0
+    for k in range(1, len(column) + 1):
+        if k == len(column) or column[k] != column[k - 1]:
+            if k - start > 1:
+                found.append((k - start, times[start], times[k - 1], column[start]))
+            start = k
+    return sorted(found, key=lambda hold: (-hold[0], hold[1]))
+
+
+def spikes(times, column):
+    """Find rows that stand out from both neighbours: (height, time, value), highest first."""
+    found = []
+    for k in range(1, len(column) - 1):
+        up, down = column[k] - column[k - 1], column[k] - column[k + 1]
+        if up * down > 0:
+            found.append((min(abs(up), abs(down)), times[k], column[k]))
+    return sorted(found, key=lambda spike: (-spike[0], spike[1]))
+
+
+def extremes(times, column, highest):
+    """Find each different value: (value, rows, first time, last time), the outermost first."""
+    found = []
+    for value in sorted({value for value in column if math.isfinite(value)}, reverse=highest):
+        at = [time for time, other in zip(times, column, strict=True) if other == value]
+        found.append((value, len(at), at[0], at[-1]))
+    return found
+
+
+def longest_gap(times, column):
+    """Find the longest time without a good value, the ends of the export included."""
+    good = [time for time, value in zip(times, column, strict=True) if math.isfinite(value)]
+    edges = [times[0], *good, times[-1]]
+    longest = max(itertools.pairwise(edges), key=lambda pair: pair[1] - pair[0])
+    return longest if longest[1] > longest[0] else None
+
+
+def slots(times, most):
+    """Put times into slots whose width is the least power of two (microseconds) that suffices."""
+    shift = 0
+    while len({time >> shift for time in times}) > most:
+        shift += 1
+    return shift, sorted({time >> shift for time in times})
+
+
+def masked_rows(index, columns, limits, usual, resting, max_hole):
+    """Tell row by row which tags are masked: limits as in `sensor_watch.WatchLimits`.
+
+    Returns
+    -------
+    For each tag: the masked rows, and (cause, first row at fault, first masked row) of each fault.
+    """
+    C = len(columns)
+    run = [[None, None, 0] for _ in range(C)]  # value, since, rows
+    cause, sound = ["" for _ in range(C)], [0] * C
+    masked, faults = [[] for _ in range(C)], [[] for _ in range(C)]
+    for k, row in enumerate(index):
+        gap = k > 0 and row - index[k - 1] > max_hole + 1
+        values = [columns[c][k] for c in range(C)]
+        values = [math.nan if abs(v) > limits.most[c] else v for c, v in enumerate(values)]
+        for c, value in enumerate(values):
+            before = run[c][0]
+            nothing = value != value and before != before
+            same = before is not None and (value == before or nothing)
+            run[c] = [value, run[c][1], run[c][2] + 1] if same and not gap else [value, row, 1]
+        near = 7 * max(1, int(min(*limits.stuck, *limits.lost)) // 8)
+        still = sum(
+            run[c][2] >= near and values[c] == values[c] and values[c] not in resting[c]
+            for c in range(C)
+            if math.isfinite(limits.stuck[c])
+        )
+        for c, value in enumerate(values):
+            beyond = value < limits.low[c] or value > limits.high[c]
+            rail = beyond and run[c][2] >= limits.rail[c]
+            lost = value != value and run[c][2] >= limits.lost[c]
+            stuck = value == value and value not in resting[c] and run[c][2] >= limits.stuck[c]
+            rested = value in resting[c] or run[c][2] <= usual[c]
+            sound[c] = (0 if gap else sound[c]) + 1 if value == value and not rail and rested else 0
+            if cause[c] and sound[c] >= limits.sound:
+                cause[c] = ""
+            elif not cause[c] and (rail or lost or (stuck and still <= limits.together)):
+                cause[c] = "lost" if lost else "rail" if rail else "stuck"
+                faults[c].append((cause[c], run[c][1], row))
+            if cause[c]:
+                masked[c].append(row)
+    return masked, faults

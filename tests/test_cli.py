@@ -192,7 +192,7 @@ def test_record_of_the_run(scored):
     assert set(record) == {
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
-        "limit", "applied", "context", "notes", "profile", "sha256", "seconds", "config",
+        "limit", "applied", "context", "masked", "notes", "profile", "sha256", "seconds", "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (
         run.name,
@@ -407,7 +407,7 @@ def test_full_disk(site, monkeypatch):
 
     from sensor_ad.run_folder import RunFolder
 
-    def full(self, tile):
+    def full(self, tile, shown):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(RunFolder, "add", full)

@@ -102,6 +102,7 @@ def test_level_and_weight_equal_naive(passed):
         for c in range(C):
             mean = naive.weighted_mean(x[rows, c], mask[rows, c], WINDOW, LEAST_WEIGHT)
             close(dense.level[j, c], mean)
+            close(dense.seen[j, c], mask[rows, c].sum() / WINDOW)
 
 
 def test_observed_share_of_rows_equals_naive(passed):
@@ -207,7 +208,7 @@ def test_core_of_a_tile_knows_no_cut(window, fine):
         if field.name == "rows":
             assert one == other == {}
             continue
-        if field.name in ("latents", "level", "weight"):
+        if field.name in ("latents", "level", "seen", "weight"):
             one, other = one[steps], other[core_steps]
         elif field.name == "lasting":
             one, other = one[..., steps], other[..., core_steps]

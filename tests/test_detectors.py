@@ -13,6 +13,7 @@ from sensor_ad.config import ScoringSettings
 from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 from sensor_ad.detectors import (
     NEIGHBOURS,
+    LevelShift,
     Mahalanobis,
     Nearest,
     Standardiser,
@@ -212,3 +213,62 @@ def test_standardiser_of_constants_stays_finite():
 
 def test_column_names():
     assert [column_name(name) for name in ("nearest", "pyod:KNN")] == ["nearest", "pyod_KNN"]
+
+
+# --- levels of which some are not known ---------------------------------------------------------
+
+
+def level_shift(seed=0, N=4000, sparse=1.0):
+    """Fit it to three tags that go together; give it with the levels."""
+    random = np.random.default_rng(seed)
+    load = random.normal(size=N)
+    level = np.stack([load, 2 * load + 0.1 * random.normal(size=N), random.normal(size=N)], axis=1)
+    detector = LevelShift()
+    detector.fit(level, np.tile([1.0, 1.0, sparse], (N, 1)))
+    return detector, level
+
+
+def test_level_shift_that_knows_all_is_mahalanobis():
+    detector, level = level_shift()
+    plain = Mahalanobis()
+    plain.fit(level)
+    for seen in (np.ones_like(level), np.full_like(level, 0.3), np.zeros_like(level)):
+        np.testing.assert_array_equal(detector.score(level, seen), plain.score(level))
+
+
+def test_level_that_is_not_known_is_taken_as_the_others_foretell_it():
+    detector, level = level_shift()
+    rows = np.array([[2.0, 0.0, 0.5], [2.0, 0.0, 0.5], [2.0, 4.0, 0.5], [0.0, 0.0, 9.0]])
+    seen = np.array([[1.0, 1.0, 1.0], [1.0, 0.1, 1.0], [1.0, 1.0, 1.0], [1.0, 0.75, 1.0]])
+
+    at_odds, hidden, fitting, shifted = detector.score(rows, seen)
+
+    known = [0, 2]
+    mean = level.mean(axis=0)
+    precision = np.linalg.inv(np.cov(level.T))
+    covariance = np.linalg.inv(precision)[np.ix_(known, known)]
+    expected = naive.mahalanobis(rows[1, known], mean[known], covariance)
+    assert hidden == pytest.approx(expected, rel=0.02)
+    assert hidden < fitting < at_odds
+    assert shifted > 50
+
+
+def test_tag_that_is_always_sparse_is_known_all_the_same():
+    detector, level = level_shift(sparse=0.2)
+    seen = np.tile([1.0, 1.0, 0.2], (len(level), 1))
+    plain = Mahalanobis()
+    plain.fit(level)
+    np.testing.assert_array_equal(detector.score(level, seen), plain.score(level))
+
+
+def test_level_shift_is_restored():
+    detector, level = level_shift()
+    seen = np.random.default_rng(1).uniform(0, 1, level.shape)
+    again = LevelShift()
+    again.restore(*detector.state())
+    np.testing.assert_array_equal(again.score(level, seen), detector.score(level, seen))
+    older = {name: array for name, array in detector.state()[0].items() if name != "seen"}
+    again.restore(older, None)
+    np.testing.assert_array_equal(
+        again.score(level, seen), detector.score(level, np.ones_like(level))
+    )

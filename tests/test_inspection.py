@@ -62,7 +62,7 @@ def test_small_export(tmp_path):
     assert (bad.rows, bad.missing, bad.out_of_range, bad.high) == (T, T // 2, 1, 16)
     assert bad.remarks == (
         "50% of its values are missing",
-        "1 values outside its physical range, treated as missing",
+        "1 value outside its physical range, treated as missing",
     )
     assert found.quality[4].longest_hold == T
     assert found.account.kept == T

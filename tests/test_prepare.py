@@ -1,6 +1,7 @@
 """Readings to what a network takes: kinds, scaling, parts, blocks, columns in the model's order."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,7 @@ from sensor_ad.prepare import (
     make_layout,
     model_tags,
     row_maker,
+    select_quality,
     select_tags,
     split_blocks,
     split_parts,
@@ -310,3 +312,22 @@ def test_preparation_survives_json():
     assert again.tags == made.tags
     assert again.counters.tolist() == [False, True]
     assert with_phase(again, 5).grid == Grid(GRID.period_us, 5)
+
+
+def test_quality_of_the_models_tags_only():
+    readings = Readings(
+        np.array([0, 60_000_000]),
+        np.array([[1.0, np.nan], [2.0, 3.0]]),
+        ("a", "b"),
+        np.array([[0, 3], [1, 0]], np.uint8),
+    )
+    tags = (Tag("b"), Tag("missing"), Tag("a"))
+    given = readings.quality.copy()
+    assert select_quality(readings, tags).tolist() == [[3, 4, 0], [0, 4, 1]]
+    assert (readings.quality == given).all()
+    assert select_quality(replace(readings, quality=None), tags) is None
+    maker = RowMaker(tags, np.zeros(3, bool), Grid(60_000_000, 0), None)
+    list(maker.rows([readings]))
+    assert maker.quality.bad.tolist() == [1, 0, 0]
+    assert maker.quality.uncertain.tolist() == [0, 0, 1]
+    assert maker.quality.missing.tolist() == [0, 2, 0]

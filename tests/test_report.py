@@ -22,6 +22,7 @@ from fake_run import (
     TAGS,
     TURNED_NAME,
     blind_report,
+    make_availability,
     make_event,
     make_report,
     make_snippet,
@@ -30,7 +31,7 @@ from fake_run import (
 )
 
 from sensor_ad import event_table, report, wording
-from sensor_ad.records import Event, Tag
+from sensor_ad.records import Event, MaskedSensor, Tag
 from sensor_ad.report import RunReport, write_report
 
 VOID = {"meta", "br", "img"}
@@ -134,6 +135,7 @@ def test_pictures_are_files_with_safe_names(hostile: Path) -> None:
         "states.png",
         "training.png",
         "calibration.png",
+        "availability.png",
     }
     assert set(found) == expected
     assert all(png.startswith(b"\x89PNG") and len(png) > 2_000 for png in found.values())
@@ -256,6 +258,49 @@ def test_what_the_engineer_configured_is_shown(quiet: Path) -> None:
         assert words in page.text
 
 
+def test_quality_of_each_tag_is_shown(quiet: Path) -> None:
+    page = Page(quiet)
+    assert "Tag What was found valve_open no good value at all in this export. " in page.text
+    assert (
+        "bearing_temp continuous 0.1 % below 0.1 % below 0.1 % 1 1 h 2026-03-21 00:00 1 min ± 2 s "
+        "0.5 to 99.123 °C 1.1 % 13 min" in page.text
+    )
+    assert "valve_open empty 100 % 0.1 % below 0.1 % 6 – – – 1.1 % 18 min" in page.text
+    assert (quiet / "figures" / "availability.png").stat().st_size > 2_000
+
+
+def test_report_without_codes_of_a_historian_has_no_columns_for_them(tmp_path: Path) -> None:
+    report = quiet_report()
+    plain = tuple(replace(one, bad=0, uncertain=0, remarks=()) for one in report.quality)
+    page = Page(written(replace(report, quality=plain, availability=None), tmp_path))
+    assert "Nothing was found that speaks against any tag." in page.text
+    assert "Tag Kind Missing Out of range Longest gap Period" in page.text
+    assert not (tmp_path / "figures" / "availability.png").exists()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_masked_sensors_are_told(tmp_path: Path, many: bool) -> None:
+    report = quiet_report()
+    sensor = MaskedSensor(
+        "E1-1", "vibration_de", "failed sensor", 1e6, report.scored.start_us,
+        report.scored.start_us + 600_000_000, report.scored.end_us, True,
+    )  # fmt: skip
+    sensors = [sensor] * (wording.MOST_MASKED + 2 if many else 1)
+    sentences = wording.masked_words(sensors, report.tags, ZoneInfo(report.timezone))
+    page = Page(written(replace(report, masked=sentences), tmp_path))
+    if many:
+        assert "Sensors were masked, and what is said here leaves them out meanwhile:" in page.text
+        assert "sensors were masked 2 more times; run.json has them all." in page.text
+    else:
+        assert (
+            "A sensor was masked, and what is said here leaves it out meanwhile: vibration_de "
+            "stood at 1e+06 mm/s, far outside everything before, from 2026-03-21 00:00 on, which "
+            "is a fault of the sensor; it was masked from 2026-03-21 00:10 to the end of the "
+            "export: the other 6 tags were scored without it, and a fault of the machine that "
+            "shows in vibration_de alone was not seen meanwhile." in page.text
+        )
+
+
 def test_an_older_picture_of_an_event_does_not_stay(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "event-17.png").write_bytes(b"old")
@@ -266,7 +311,7 @@ def test_an_older_picture_of_an_event_does_not_stay(tmp_path: Path) -> None:
 def test_progress_counts_the_pictures(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_report(quiet_report(), tmp_path, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert seen == [(done, 6) for done in range(1, 7)]
 
 
 def many_events(number: int, tags: tuple[Tag, ...]) -> tuple[Event, ...]:
@@ -286,6 +331,7 @@ def test_many_tags_and_events_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
         tags=tags,
         kinds=("continuous",) * len(tags),
         quality=(),
+        availability=make_availability(tags),
         events=events,
         snippets={event.id: make_snippet(event, few) for event in shown},
         event_latents={event.id: np.zeros((3, 2)) for event in events[:40]},
@@ -297,6 +343,7 @@ def test_many_tags_and_events_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     assert "10,000 events in" in page.text
     assert "9,500 less severe events not listed here" in page.text
     assert "The 40 tags with most abnormal in them, of 1000." in page.text
+    assert "The 60 tags with least good values, of 1000." in page.text
     assert "Pictures are shown of the 2 most severe events of 10000" in page.text
     assert page.source.count("<tr>") < 1_000
     assert len(list((tmp_path / "figures").glob("event-*.png"))) == 2

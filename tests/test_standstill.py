@@ -52,7 +52,7 @@ def test_tag_that_rests_anywhere_is_not_judged():
 
 
 def test_ratio_counts_up_and_starts_anew():
-    learnt = StandStill(np.array([2.0]), np.full((1, 1), NAN), cap=4)
+    learnt = StandStill(np.array([2.0]), np.full((1, 1), NAN), cap=4, lost=np.zeros(1))
     column = np.array([1, 1, 1, 1, 1, 1, 2, 2, NAN, 2, 2.0])[:, None]
     ratio = learnt.ratio(column)[:, 0].tolist()
     assert ratio == [0.5, 1, 1.5, 2, 2, 2, 0.5, 1, 0, 0.5, 1]
@@ -68,3 +68,12 @@ def test_training_rows_stay_below_the_edge():
     columns = np.stack([held(50, 7), MOVING], axis=1)
     learnt = fit_stand_still(columns, ("continuous",) * 2, WINDOW)
     assert learnt.ratio(columns).max() <= 1
+
+
+def test_longest_stretch_without_a_value():
+    column = MOVING.copy()
+    column[20:29] = column[60:64] = column[100] = NAN
+    other = MOVING.copy()
+    both = np.arange(400) % 50 >= 45
+    learnt = fitted(np.where(both, NAN, column), np.where(both, NAN, other))
+    assert learnt.lost.tolist() == [9, 0]
