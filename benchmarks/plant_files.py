@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from scipy.signal import lfilter
@@ -33,19 +34,53 @@ FAULT_START, FAULT_ROWS, FAULT_SHIFT = 200_000, 600, 8.0
 BEGIN = np.datetime64(datetime(2026, 1, 1), "s")
 
 
-def write_export(path: Path, rows: int, seed: int, faults: bool = True) -> None:
-    """Write one export; the ending says whether as CSV or as Parquet."""
-    kinds = [pa.field("time", pa.timestamp("s")), *(pa.field(tag, pa.float64()) for tag in TAGS)]
+def write_export(
+    path: Path, rows: int, seed: int, faults: bool = True, style: str = "wide", size: int = 0
+) -> None:
+    """Write one export; the ending says whether as CSV or as Parquet.
+
+    Parameters
+    ----------
+    rows
+        Of all tags together.
+    style
+        wide; german (semicolons, decimal commas, dd.mm.yyyy); long (a row for each value).
+    size
+        Stop at about so many bytes; 0: at the last row.
+    """
+    time_type = pa.string() if style == "german" else pa.timestamp("s")
+    value_type = pa.string() if style == "german" else pa.float64()
+    kinds = [pa.field("time", time_type), *(pa.field(tag, value_type) for tag in TAGS)]
+    if style == "long":
+        names = pa.field("tag", pa.dictionary(pa.int32(), pa.string()))
+        kinds = [names, kinds[0], pa.field("value", value_type)]
     schema = pa.schema(kinds)
     if path.suffix == ".parquet":
         writer = pq.ParquetWriter(path, schema)
     else:
-        writer = pacsv.CSVWriter(path, schema, write_options=pacsv.WriteOptions())
+        delimiter = ";" if style == "german" else ","
+        options = pacsv.WriteOptions(delimiter=delimiter, quoting_style="needed")
+        writer = pacsv.CSVWriter(path, schema, write_options=options)
     with writer:
         for start, values in pieces(rows, seed, faults):
-            time = pa.array(BEGIN + np.arange(start, start + len(values)))
-            columns = [pa.array(np.ascontiguousarray(column)) for column in values.T]
-            writer.write_table(pa.table([time, *columns], schema=schema))
+            writer.write_table(_table(start, values, style, schema))
+            if size and path.stat().st_size >= size:
+                return
+
+
+def _table(start: int, values: Floats, style: str, schema: pa.Schema) -> pa.Table:
+    time = pa.array(BEGIN + np.arange(start, start + len(values)))
+    if style == "long":
+        T, C = values.shape
+        numbers = pa.array(np.tile(np.arange(C, dtype=np.int32), T))
+        tags = pa.DictionaryArray.from_arrays(numbers, pa.array(TAGS))
+        times = time.take(pa.array(np.repeat(np.arange(T), C)))
+        return pa.table([tags, times, pa.array(values.ravel())], schema=schema)
+    columns = [pa.array(np.ascontiguousarray(column)) for column in values.T]
+    if style == "german":
+        time = pc.strftime(time, "%d.%m.%Y %H:%M:%S")
+        columns = [pc.replace_substring(c.cast(pa.string()), ".", ",") for c in columns]
+    return pa.table([time, *columns], schema=schema)
 
 
 def pieces(rows: int, seed: int, faults: bool) -> Iterator[tuple[int, Floats]]:
@@ -73,8 +108,12 @@ def main() -> None:
     parser.add_argument("rows", type=int)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--style", choices=["wide", "german", "long"], default="wide")
+    parser.add_argument("--bytes", type=int, default=0, help="stop at about this size")
     arguments = parser.parse_args()
-    write_export(arguments.path, arguments.rows, arguments.seed, not arguments.no_faults)
+    faults = not arguments.no_faults
+    path, rows, seed = arguments.path, arguments.rows, arguments.seed
+    write_export(path, rows, seed, faults, arguments.style, arguments.bytes)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,11 @@ class Bundle:
     """Settings that it was trained with."""
     manifest: dict[str, Any]
 
+    @property
+    def states(self) -> dict[str, tuple[str, ...]]:
+        """Digital tag -> its states in the order of their numbers, as they were learnt."""
+        return {tag: tuple(some) for tag, some in self.manifest.get("states", {}).items()}
+
 
 def save_bundle(
     folder: Path, fitted: Fitted, config: Config, facts: dict[str, Any], bundle_id: str = "model"

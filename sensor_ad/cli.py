@@ -75,13 +75,18 @@ def demo(
 
 @app.command(
     epilog="Examples: sensor-ad inspect export.csv  |  sensor-ad inspect exports/ -c pump.toml  |  "
-    "sensor-ad inspect export.csv --html export.html"
+    "sensor-ad inspect export.csv --html export.html  |  "
+    "sensor-ad inspect export.csv --save-profile plant.toml"
 )
 def inspect(
     exports: Exports,
     config: OptionalConfig = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write a page with pictures to this file.")
+    ] = None,
+    save_profile: Annotated[
+        Path | None,
+        typer.Option("--save-profile", help="Freeze how the export is written in this file."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -93,6 +98,11 @@ def inspect(
     settings = _config(config)
     with Progress(quiet) as progress:
         found = run_inspect(exports, settings, progress.tell)
+    if save_profile is not None:
+        from sensor_ad.exports.profile import save_profile as save
+
+        save(found.found, save_profile)
+        messages([f"the profile is {save_profile}; name it by data.profile in the config"], quiet)
     if html is not None:
         from sensor_ad.inspection_page import write_inspection
 
@@ -102,6 +112,33 @@ def inspect(
         _print_json(inspection_json(found))
     else:
         print_inspection(found, settings.zone)
+
+
+@app.command("import", epilog="Example: sensor-ad import pump.toml exports/2026-03")
+def import_exports(
+    config: ConfigFile, exports: Exports, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Bring exports of any layout and order into one canonical Parquet file of the workspace.
+
+    Training and scoring find it again by the content of the exports. They import by themselves
+    what they cannot read at once; tables whose rows are far out of order need this command.
+    """
+    from sensor_ad.exports import ImportedExport, open_export
+    from sensor_ad.reading import read_settings, workspace_imports
+    from sensor_ad.tables import import_facts
+
+    settings = _config(config)
+    with _workspace(config).lock(), Progress(quiet) as progress:
+        imported = open_export(
+            exports,
+            read_settings(settings),
+            workspace_imports(settings),
+            lambda done, total: progress.tell("importing", done, total),
+            keep=True,
+        )
+    assert isinstance(imported, ImportedExport)
+    messages(imported.account().notes, quiet)
+    _print_result(import_facts(imported), as_json)
 
 
 @app.command(epilog="Examples: sensor-ad train pump.toml  |  sensor-ad train pump.toml january.csv")

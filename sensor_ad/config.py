@@ -47,6 +47,9 @@ NETWORK_WORDS = ("conv", "linear", "conv2d", "vae", "lstm", "cnn", "tft")
 OWN_NETWORK = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """A user's own network by its import path: ``package.module:Class``."""
 
+THOUSANDS = ("", ".", ",", "'", "\u2019", " ", "\u00a0", "\u202f")
+"""Signs that may stand between thousands."""
+
 Time = Annotated[datetime, BeforeValidator(_as_time)]
 Policy = Literal["refuse", "tolerate"]
 
@@ -84,6 +87,16 @@ class TagSettings(_Section):
     role: Literal["measurement", "set-point", "command", "ignore"] = Field(
         "measurement", description="'ignore' keeps the tag out of the model."
     )
+    states: tuple[str, ...] = Field(
+        (), description="Texts of a digital tag's states, numbered from 0 in this order."
+    )
+    stepped: bool = Field(
+        False, description="Single values hold until the next one; else lines lie between them."
+    )
+
+
+NOT_IN_FILE = ("states", "stepped")
+"""What a tags file has no column for."""
 
 
 class DataSettings(_Section):
@@ -91,10 +104,47 @@ class DataSettings(_Section):
 
     train: tuple[str, ...] = Field((), description="Exports to train on: files, folders.")
     timezone: str = Field("UTC", description="IANA zone of times that carry none, and of reports.")
-    time_column: str | None = Field(None, description="Name of the time column; found if unset.")
+    clock: Literal["local", "standard time"] = Field(
+        "local", description="'standard time': the plant's clock never changes to summer time."
+    )
+    profile: str | None = Field(None, description="Profile that `sensor-ad inspect` saved.")
+    layout: Literal["wide", "long", "paired", "tag files"] | None = Field(
+        None, description="How tables are laid out; found if unset."
+    )
+    time_column: str | tuple[str, str] | None = Field(
+        None, description="The time's column, or those of date and time of day; found if unset."
+    )
+    time_format: str | None = Field(
+        None, description="Format of the times; decided over the whole column if unset."
+    )
+    tag_column: str | None = Field(None, description="In long tables: names of the tags.")
+    value_column: str | None = Field(None, description="In long tables: the values.")
+    quality_column: str | None = Field(None, description="In long tables: the quality codes.")
+    quality_codes: str | None = Field(
+        None, description="Whose quality codes they are; found if unset."
+    )
+    treat_uncertain_as_bad: bool = Field(
+        False, description="Whether values of uncertain quality count as bad."
+    )
+    texts: dict[str, str] = Field(
+        {}, description="Text in the place of a number = 'bad' or 'no data'."
+    )
+    max_hold_s: float | None = Field(
+        None, gt=0, description="How long a single value may stand; learnt per tag if unset."
+    )
     separator: str | None = Field(None, description="CSV separator; found if unset.")
     decimal: Literal[".", ","] | None = Field(None, description="Decimal sign; found if unset.")
+    thousands: str | None = Field(
+        None, description="Sign between thousands; found if unset, empty for none."
+    )
+    header: bool = Field(True, description="Whether a line names the columns.")
+    names: tuple[str, ...] = Field((), description="Names of the columns, instead of the header's.")
+    transposed: bool = Field(False, description="Whether tags are lines and times columns.")
+    sheet: str | None = Field(None, description="Sheet of a workbook; the only table if unset.")
+    encoding: str | None = Field(None, description="Encoding of text files; found if unset.")
+    allow_compressed: bool = Field(False, description="Unpack gzip while it is read.")
     label_columns: tuple[str, ...] = Field((), description="Columns that no model may see.")
+    ignore_columns: tuple[str, ...] = Field((), description="Columns that are not read at all.")
     start: Time | None = Field(None, description="Time of the first row, if there is no column.")
     period_s: float | None = Field(None, gt=0, description="With start: seconds per row.")
     lookback_rows: int = Field(1_000_000, ge=0, description="How far a row may be out of order.")
@@ -117,8 +167,15 @@ class DataSettings(_Section):
     @field_validator("separator")
     @classmethod
     def _separator(cls, value: str | None) -> str | None:
-        if value is not None and value not in (",", ";", "\t", "|"):
-            raise ValueError(f"{value!r} is not one of ',', ';', tab, '|'")
+        if value is not None and value not in (",", ";", "\t", "|", " "):
+            raise ValueError(f"{value!r} is not one of ',', ';', tab, '|', a blank")
+        return value
+
+    @field_validator("thousands")
+    @classmethod
+    def _thousands(cls, value: str | None) -> str | None:
+        if value is not None and value not in THOUSANDS:
+            raise ValueError(f"{value!r} is not one of '.', ',', an apostrophe, a blank, nothing")
         return value
 
     @field_validator("use_when")
@@ -345,7 +402,7 @@ def make_config(raw: dict[str, Any], folder: Path = Path(), origin: str = "the c
     data = raw.get("data")
     tags_file = data.get("tags_file") if isinstance(data, dict) else None
     if isinstance(tags_file, str):
-        columns = ["tag", *TagSettings.model_fields]
+        columns = ["tag", *(key for key in TagSettings.model_fields if key not in NOT_IN_FILE)]
         rows = read_tags_file((folder / _with_environment(tags_file)).resolve(), columns)
         raw["tags"] = {**rows, **raw.get("tags", {})}
     try:

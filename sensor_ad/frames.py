@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sensor_ad.config import Config
-from sensor_ad.errors import DataError
+from sensor_ad.errors import DataError, UsageError
 from sensor_ad.exports.duplicates import one_row_per_time
 from sensor_ad.exports.tally import Tally
 from sensor_ad.records import Floats, Readings, RowAccount
@@ -34,6 +34,8 @@ class FrameExport:
         self.tags = tuple(str(name) for name in numbers.columns)
         self.files: tuple[Path, ...] = ()
         self.total_bytes = 8 * numbers.size
+        self.units: dict[str, str] = {}
+        self.states: dict[str, tuple[str, ...]] = {}
         self.profile: dict[str, object] = {"kind": "frame", "rows": len(frame)}
         if not self.tags:
             raise DataError(
@@ -48,8 +50,8 @@ class FrameExport:
         for name in columns:
             if name not in set(numbers.columns):
                 self._tally.note(f"the column {str(name)!r} holds no numbers: left out")
-        rows = time_us[order], values[order]
-        self._time_us, self._values = one_row_per_time(
+        rows = time_us[order], values[order], None
+        self._time_us, self._values, _ = one_row_per_time(
             rows, self.tags, config.data.duplicates, self._tally
         )
         self._tally.kept = len(self._time_us)
@@ -70,6 +72,11 @@ def _times(
 ) -> tuple[str | None, pd.Series[Any] | pd.DatetimeIndex]:
     """Find the times: the named column, a DatetimeIndex, or the only column of times."""
     name = config.data.time_column
+    if isinstance(name, tuple):
+        raise UsageError(
+            f"data.time_column names {len(name)} columns, one was expected for a frame; join date "
+            "and time of day before (pandas.to_datetime)."
+        )
     if name is not None:
         if name not in frame.columns:
             raise DataError(

@@ -15,15 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sensor_ad.errors import DataError
+from sensor_ad.periods import NEAR_SHARE, NICE_PERIODS_S
 from sensor_ad.records import Bools, Floats, Ints
-
-NICE_PERIODS_S = (
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 3, 4, 5, 6, 10, 12, 15, 20,
-    30, 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200, 1800, 3600, 7200, 10800, 14400,
-    21600, 28800, 43200, 86400,
-)  # fmt: skip
-"""Periods that instruments are set to; a period found within half a percent of one of them is taken
-as it."""
 
 REGULAR_SHARE = 0.5
 """Share of steps that must agree with the typical one for the times to count as regular."""
@@ -113,7 +106,7 @@ def find_period_us(time_us: Ints) -> int | None:
         )
     period = float(np.mean(steps[near])) if near.any() else typical
     for nice in NICE_PERIODS_S:
-        if abs(period - nice * 1e6) <= 0.005 * nice * 1e6:
+        if abs(period - nice * 1e6) <= NEAR_SHARE * nice * 1e6:
             return round(nice * 1e6)
     return round(period)
 

@@ -13,7 +13,7 @@ class FileHashes:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash")
-        self._made = {path.name: self._pool.submit(_sha256, path) for path in paths}
+        self._made = {path.name: self._pool.submit(sha256_of, path) for path in paths}
         self._pool.shutdown(wait=False)
 
     def result(self) -> dict[str, str]:
@@ -21,6 +21,7 @@ class FileHashes:
         return {name: made.result() for name, made in self._made.items()}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

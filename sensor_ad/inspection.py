@@ -11,6 +11,7 @@ import numpy as np
 from sensor_ad.config import Config
 from sensor_ad.errors import DataError
 from sensor_ad.exports import open_export
+from sensor_ad.exports.profile import Profile
 from sensor_ad.grid import find_period_us
 from sensor_ad.prepare import find_kinds, model_tags, select_quality, select_tags
 from sensor_ad.quality import QualityCount
@@ -20,6 +21,8 @@ from sensor_ad.records import Availability, Ints, Readings, RowAccount, Tag, Tag
 KIND_ROWS = 200_000
 """First rows from which the kinds of tags are told."""
 LISTED_GAPS = 5
+SHOWN_ROWS = 5
+"""First rows that are shown as they were understood."""
 KEPT_GAPS = 1000
 """Longest steps kept while an export passes by."""
 GAP_STEPS = 1.5
@@ -44,6 +47,10 @@ class Inspection:
     tags: tuple[Tag, ...]
     quality: tuple[TagQuality, ...]
     availability: Availability
+    found: Profile
+    """How the files are written, to be kept as a profile."""
+    first_rows: Readings
+    """The first rows, as they were understood."""
 
 
 def inspect(exports: Sequence[Path], config: Config, announce: Announce) -> Inspection:
@@ -54,8 +61,12 @@ def inspect(exports: Sequence[Path], config: Config, announce: Announce) -> Insp
     DataError
         The export cannot be read, or has no row.
     """
-    export = open_export(exports, read_settings(config))
-    tags = model_tags(export.tags, config)
+    export = open_export(
+        exports,
+        read_settings(config),
+        progress=lambda done, total: announce("importing", done, total),
+    )
+    tags = model_tags(export.tags, config, export.units)
     quality, gaps = QualityCount(tags), _Gaps()
     head: list[Readings] = []
     rows = 0
@@ -88,7 +99,15 @@ def inspect(exports: Sequence[Path], config: Config, announce: Announce) -> Insp
         tags=tags,
         quality=tuple(quality.findings(kinds, zone=config.zone)),
         availability=quality.availability(),
+        found=export.found,
+        first_rows=_first(head[0]),
     )
+
+
+def _first(chunk: Readings) -> Readings:
+    part = slice(0, SHOWN_ROWS)
+    quality = None if chunk.quality is None else chunk.quality[part]
+    return Readings(chunk.time_us[part], chunk.values[part], chunk.tags, quality)
 
 
 class _Gaps:

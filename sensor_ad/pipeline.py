@@ -22,7 +22,14 @@ from sensor_ad.exports import open_export
 from sensor_ad.fitting import Fitted, fit
 from sensor_ad.grid import Grid, Rows
 from sensor_ad.hashing import FileHashes
-from sensor_ad.reading import Announce, read_history, read_settings, silent, training_exports
+from sensor_ad.reading import (
+    Announce,
+    read_history,
+    read_settings,
+    silent,
+    training_exports,
+    workspace_imports,
+)
 from sensor_ad.records import Event, RowAccount, TagQuality
 from sensor_ad.report import write_report
 from sensor_ad.run import ScoringRun
@@ -73,7 +80,12 @@ def train(config: Config, exports: Sequence[Path] = (), announce: Announce = sil
     workspace = open_workspace(config.path(config.workspace), config.asset)
     with workspace.lock():
         clock = Clock()
-        export = open_export(training_exports(config, exports), read_settings(config))
+        export = open_export(
+            training_exports(config, exports),
+            read_settings(config),
+            workspace_imports(config),
+            lambda done, total: announce("importing", done, total),
+        )
         hashes = FileHashes(export.files)
         history, maker, remarks = read_history(config, export, announce)
         clock.lap("reading")
@@ -93,6 +105,7 @@ def train(config: Config, exports: Sequence[Path] = (), announce: Announce = sil
             "data": _span(history.rows, history.grid) | {"sha256": hashes.result()},
             "quality": [_finite(vars(one)) for one in quality],
             "messages": list(notes),
+            "states": {tag: list(states) for tag, states in export.states.items()},
             "seconds": clock.seconds,
         }
         model = _free_name(workspace.models, new_model_id(fingerprint))
@@ -130,7 +143,12 @@ def score(
         device, fallback = choose_device(config.device, config.threads)
         bundle = load_bundle(workspace.model_folder(name), device, config.model.name)
         clock.lap("loading")
-        export = open_export(exports, read_settings(config))
+        export = open_export(
+            exports,
+            read_settings(config, bundle.states),
+            workspace_imports(config),
+            lambda done, total: announce("importing", done, total),
+        )
         before = workspace.load_context(name) if use_context else None
         scoring = ScoringRun(config, bundle, export, before)
         reports = config.path(config.reports) / config.asset

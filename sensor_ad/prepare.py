@@ -7,7 +7,7 @@ model's order, impossible values hidden, rows that do not count hidden, put on t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -207,13 +207,19 @@ def row_maker(preparation: Preparation) -> RowMaker:
     return RowMaker(preparation.tags, preparation.counters, preparation.grid, condition)
 
 
-def model_tags(names: tuple[str, ...], config: Config) -> tuple[Tag, ...]:
-    """Say what is known of each column of an export; those with the role `ignore` are left out."""
+def model_tags(
+    names: tuple[str, ...], config: Config, units: Mapping[str, str] | None = None
+) -> tuple[Tag, ...]:
+    """Say what is known of each column of an export; those with the role `ignore` are left out.
+
+    `units` are those that the export itself gives; the config's go first.
+    """
+    given = units or {}
     known = {
-        name: Tag(name, s.unit, s.description, s.low, s.high, s.role)
+        name: Tag(name, s.unit or given.get(name, ""), s.description, s.low, s.high, s.role)
         for name, s in config.tags.items()
     }
-    tags = (known.get(name, Tag(name)) for name in names)
+    tags = (known.get(name, Tag(name, given.get(name, ""))) for name in names)
     return tuple(tag for tag in tags if tag.role != "ignore")
 
 

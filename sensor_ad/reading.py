@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +15,22 @@ from sensor_ad.compare import training_grid
 from sensor_ad.conditions import parse_condition
 from sensor_ad.config import Config
 from sensor_ad.errors import DataError, UsageError
-from sensor_ad.exports import ReadSettings
+from sensor_ad.exports import Imports, ReadSettings
+from sensor_ad.exports.profile import load_profile
 from sensor_ad.grid import Rows
 from sensor_ad.prepare import History, Kind, RowMaker, find_kinds, model_tags
 from sensor_ad.records import Ints, Readings, RowAccount
 
 PROBE_ROWS = 10_000
 """First rows of an export in which its period is found, however it is read."""
+
+AS_THEY_ARE = (
+    "clock", "layout", "time_column", "time_format", "tag_column", "value_column",
+    "quality_column", "quality_codes", "treat_uncertain_as_bad", "texts", "max_hold_s", "separator",
+    "decimal", "thousands", "header", "names", "transposed", "sheet", "encoding", "label_columns",
+    "period_s", "lookback_rows", "duplicates",
+)  # fmt: skip
+"""Settings of `[data]` that reading takes over under the same name."""
 
 Announce = Callable[[str, int, int], None]
 """Called with what is being done, the amount done and the amount in all."""
@@ -38,6 +47,14 @@ class AnyExport(Protocol):
     def files(self) -> tuple[Path, ...]:
         """The files, in the order in which they are read; none for a frame."""
 
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Tag -> unit, where the export gives one."""
+
+    @property
+    def states(self) -> Mapping[str, tuple[str, ...]]:
+        """Digital tag -> its states in the order of their numbers."""
+
     def chunks(self, progress: Callable[[int], None] | None = None) -> Iterator[Readings]:
         """Yield the readings, sorted by time, one row for each time."""
 
@@ -49,23 +66,42 @@ def silent(what: str, done: int, total: int) -> None:
     """Announce nothing."""
 
 
-def read_settings(config: Config) -> ReadSettings:
-    """Say how the config wants exports to be read."""
+def read_settings(
+    config: Config, states: Mapping[str, tuple[str, ...]] | None = None
+) -> ReadSettings:
+    """Say how the config wants exports to be read.
+
+    Parameters
+    ----------
+    states
+        States of digital tags as a model learnt them: they keep their numbers.
+    """
     data = config.data
     needed = parse_condition(data.use_when).tags if data.use_when else ()
     ignored = [name for name, tag in config.tags.items() if tag.role == "ignore"]
+    said = {name: tag.states for name, tag in config.tags.items() if tag.states}
+    stepped = [
+        name
+        for name, tag in config.tags.items()
+        if tag.stepped or tag.role in ("set-point", "command")
+    ]
+    plain = {name: getattr(data, name) for name in AS_THEY_ARE}
     return ReadSettings(
+        **plain,
         timezone=data.timezone if "timezone" in data.model_fields_set else None,
-        time_column=data.time_column,
-        separator=data.separator,
-        decimal=data.decimal,
-        label_columns=data.label_columns,
-        ignore_columns=tuple(name for name in ignored if name not in needed),
+        compressed=data.allow_compressed,
+        ignore_columns=(*data.ignore_columns, *(n for n in ignored if n not in needed)),
         start=None if data.start is None else data.start.isoformat(),
-        period_s=data.period_s,
-        lookback_rows=data.lookback_rows,
-        duplicates=data.duplicates,
+        states={**(states or {}), **said},
+        stepped=tuple(stepped),
+        grid_s=config.prepare.period_s,
+        profile=None if data.profile is None else load_profile(config.path(data.profile)),
     )
+
+
+def workspace_imports(config: Config) -> Imports:
+    """Return where imports of the config's asset are kept."""
+    return Imports(config.path(config.workspace) / config.asset / "imports")
 
 
 def training_exports(config: Config, exports: Sequence[Path]) -> list[Path]:
@@ -92,7 +128,7 @@ def read_history(
     """
     chunks = list(announced(export, announce))
     names = export.tags
-    tags = model_tags(names, config)
+    tags = model_tags(names, config, export.units)
     if not chunks or not tags:
         raise DataError(
             "the export has no row with a tag to train on, at least one tag was expected; "

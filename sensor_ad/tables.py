@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sensor_ad.exports import ImportedExport
 from sensor_ad.inspection import Inspection
 from sensor_ad.records import Event, TagQuality
 from sensor_ad.store import Workspace
 from sensor_ad.wording import count, duration, share
 
 LEADING = 3
+SHOWN_TAGS = 6
+"""Tags whose first values are shown."""
 
 
 def print_events(events: Sequence[Event], zone: ZoneInfo) -> None:
@@ -63,10 +66,44 @@ def print_inspection(found: Inspection, zone: ZoneInfo) -> None:
         console.print(Text(f"{key}: {value}"))
     for note in found.account.notes:
         console.print(Text(f"note: {note}"))
+    console.print(_first_rows(found, zone))
     console.print(_quality_table(found))
     for one in found.quality:
         for remark in one.remarks:
             console.print(Text(f"{one.tag}: {remark}"), soft_wrap=True)
+
+
+def _first_rows(found: Inspection, zone: ZoneInfo) -> Table:
+    """Show the first rows as they were understood; digital tags by their states."""
+    rows = found.first_rows
+    shown = rows.tags[:SHOWN_TAGS]
+    more = len(rows.tags) - len(shown)
+    title = "first rows, as understood" + (f" ({more} more tags)" if more else "")
+    table = Table("time", *shown, title=title, title_justify="left")
+    for time_us, values in zip(rows.time_us, rows.values, strict=True):
+        cells = [
+            _value(v, found.found.states.get(tag)) for tag, v in zip(shown, values, strict=False)
+        ]
+        table.add_row(_time(int(time_us), zone), *(Text(cell) for cell in cells))
+    return table
+
+
+def _value(value: float, states: Sequence[str] | None) -> str:
+    if value != value:
+        return "–"
+    return states[int(value)] if states and value < len(states) else f"{value:g}"
+
+
+def import_facts(imported: ImportedExport) -> dict[str, Any]:
+    """Say what an import kept and dropped, for the terminal and as JSON."""
+    account = imported.account()
+    return {
+        "file": str(imported.path),
+        "report": str(imported.path.with_suffix(".json")),
+        "tags": len(imported.tags),
+        "rows": f"{account.rows_in} read, {account.kept} kept",
+        **{f"dropped: {reason}": rows for reason, rows in account.dropped.items()},
+    }
 
 
 def _quality_table(found: Inspection) -> Table:

@@ -3,10 +3,12 @@
 import cmath
 import itertools
 import math
+from collections import namedtuple
 
 import numpy as np
 
 FILLER = -1
+Between = namedtuple("Between", "stepped hold_us hold_after_last uncertain_is_bad bounds")
 
 
 def cuts(length, points):
@@ -191,6 +193,127 @@ def wavelet(readings, seen, row, scale):
             coefficient += readings[mirrored] * wave.conjugate() / math.sqrt(scale)
             weight_seen += abs(wave)
     return coefficient, weight_seen / weight
+
+
+def between_events(events, second, between):
+    """Say what is known of a tag at a time, from (second, value, quality) of its events."""
+    GOOD, UNCERTAIN, BAD, NO_DATA = 0, 1, 3, 4
+    told = []
+    for when, value, quality in events:
+        if between.uncertain_is_bad and quality == UNCERTAIN:
+            quality = BAD
+        told.append((when, value if quality < BAD else math.nan, int(quality)))
+    past_bad = between.bounds == "interpolated"
+    seen = [event for event in told if event[2] < BAD or not past_bad]
+    before = [event for event in seen if event[0] <= second]
+    after = [event for event in seen if event[0] > second]
+    if not before:
+        return math.nan, NO_DATA
+    hold = math.inf if between.hold_us is None else between.hold_us / 1e6
+    when, value, quality = before[-1]
+    if quality >= BAD:
+        return math.nan, quality
+    if when == second:
+        return value, quality
+    end = second
+    if between.stepped:
+        if second - when > hold:
+            return math.nan, NO_DATA
+    elif not after:
+        if not between.hold_after_last or second - when > hold:
+            return math.nan, NO_DATA
+        quality = UNCERTAIN
+    else:
+        end, next_value, next_quality = after[0]
+        if end - when > hold:
+            return math.nan, NO_DATA
+        if next_quality >= BAD:
+            return value, UNCERTAIN
+        value += (next_value - value) * (second - when) / (end - when)
+        quality = quality if next_quality == quality else UNCERTAIN
+    skipped = any(when < event[0] < end for event in told if event[2] >= BAD)
+    skipped |= any(event[0] == second for event in told if event[2] >= BAD)
+    if past_bad and quality == GOOD and (skipped or not after):
+        quality = UNCERTAIN
+    return value, quality
+
+
+def merged_events(events, policy):
+    """Merge events (second, tag, value, quality) of one tag and time; count those dropped."""
+    BAD, NO_DATA = 3, 4
+    groups, dropped = {}, {}
+    for second, tag, value, quality in events:
+        value = value if quality < BAD else math.nan
+        groups.setdefault((second, tag), []).append((value, quality))
+    merged = []
+    for (second, tag), group in groups.items():
+        told = [event for event in group if event[1] != NO_DATA]
+        numbers = [value for value, quality in told if quality < BAD]
+        if not told:
+            reason, (value, quality) = "identical duplicate", group[0]
+        elif len(set(numbers)) > 1 or 0 < len(numbers) < len(told):
+            if policy == "refuse":
+                raise ValueError("values differ")
+            reason, (value, quality) = "other values at the same time", told[-1]
+            if policy == "mean":
+                quality = max(quality for _, quality in told)
+                value = math.nan if quality == BAD else sum(numbers) / len(numbers)
+        else:
+            whole = len(told) == len(group)
+            reason = "identical duplicate" if whole else "merged with a row of the same time"
+            value, quality = told[0][0], max(quality for _, quality in told)
+        if len(group) > 1:
+            dropped[reason] = dropped.get(reason, 0) + len(group) - 1
+        merged.append((second, tag, value, quality))
+    return sorted(merged, key=lambda event: event[:2]), dropped
+
+
+def merges(events, policy):
+    """Say whether the policy lets the events be merged."""
+    try:
+        merged_events(events, policy)
+    except ValueError:
+        return False
+    return True
+
+
+def late_events(events):
+    """Count events that stand behind a later one of their tag."""
+    return sum(
+        any(other[1] == event[1] and other[0] > event[0] for other in events[:k])
+        for k, event in enumerate(events)
+    )
+
+
+def event_rows(merged, tags, found, wanted):
+    """Make rows (second, [(value, quality) of each tag]) of merged events, one after the other."""
+    rows, seconds = [], sorted({event[0] for event in merged})
+    of_tag = [[(e[0], *e[2:]) for e in merged if e[1] == tag] for tag in range(tags)]
+    if found.way == "resample" and seconds:
+        period = found.period_us / 1e6
+        first = math.ceil((1_767_225_600 + seconds[0]) / period)
+        last = math.floor((1_767_225_600 + seconds[-1]) / period)
+        grid = [number * period - 1_767_225_600 for number in range(first, last + 1)]
+        quiet = found.quiet_us / 1e6
+        seconds = [g for g in grid if g - max(s for s in seconds if s <= g) <= quiet]
+    for second in seconds:
+        cells = []
+        for tag, events in zip(found.tags, of_tag, strict=True):
+            between = Between(
+                tag.stepped,
+                tag.hold_us,
+                wanted.hold_after_last,
+                wanted.uncertain_is_bad,
+                "simple",
+            )
+            cell = between_events(events, second, between)
+            if found.way == "pivot" and second not in [event[0] for event in events]:
+                cell = (math.nan, 4)
+            cells.append(cell)
+        rows.append((second, cells))
+    return rows
+
+
 def holds(times, column):
     """Find the stretches of one value: (rows, first time, last time, value), longest first."""
     found, start = [], 0

@@ -13,7 +13,7 @@ from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 
 USAGE, DATA, MODEL, RESOURCES = 2, 3, 6, 7
 CONFIG = "plant.toml"
-ISO = "ISO times such as 2026-01-31 23:59:00"
+ISO = "times such as 2026-01-31 23:59:00"
 
 
 def rows(count=300):
@@ -48,7 +48,7 @@ def no_time_column(folder):
     (folder / "bad.csv").write_text(rows().to_csv(index=False))
 
 
-def times_of_another_kind(folder):
+def times_in_doubt(folder):
     frame = rows()
     frame.index = frame.index.strftime("%d.%m.%Y %H:%M:%S")
     (folder / "bad.csv").write_text(frame.to_csv(index_label="time"))
@@ -197,12 +197,13 @@ CASES = {
         "bad.csv: no time column among 'flow', 'pressure', 'temperature', 'energy', expected one "
         f"with {ISO}: export it too, or give data.start and data.period_s.",
     ),
-    "times in a format of another country": (
-        times_of_another_kind,
+    "times that may be of two countries": (
+        times_in_doubt,
         SCORE,
         DATA,
-        "bad.csv: column 'time' holds times as dd.mm.yyyy ('05.01.2026 00:00:00' in line 2), "
-        f"expected {ISO}: export the times like that.",
+        "bad.csv: column 'time': '05.01.2026 00:00:00' is 5 January 2026 as dd.mm.yyyy, 1 May "
+        "2026 as mm.dd.yyyy, and nothing else in the column tells, expected times that can be read "
+        'in one way: say which by data.time_format = "dd.mm.yyyy" or "mm.dd.yyyy".',
     ),
     "no number at all": (
         no_number_at_all,
@@ -287,9 +288,11 @@ CASES = {
         hour_that_comes_twice,
         TRAIN,
         DATA,
-        "bad.csv, line 122: the local time 2025-10-26 02:00:00 comes twice in Europe/Berlin (the "
-        "clocks change), expected times that name one instant: export in UTC, or with the offset "
-        "from it.",
+        "bad.csv, line 182: the clock of Europe/Berlin goes back from 2025-10-26 03:00 to "
+        "2025-10-26 02:00, so that 2025-10-26 02:00:00 comes twice, and the rows show one pass, "
+        "expected both passes of that hour in order: export in UTC or with the offset from UTC in "
+        "every time, or, if the plant's clock stays on standard time all year, set data.clock = "
+        '"standard time".',
     ),
     "export with other tags": (
         other_tags,

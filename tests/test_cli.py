@@ -426,15 +426,18 @@ def test_full_disk(site, monkeypatch):
 
 def test_failed_run_leaves_nothing(site):
     """The export turns bad on its last rows, when most of the scores are written."""
-    text = site.later.read_text() + "EOF,,,,\n"
+    text = site.later.read_text()
+    time, *values = text.splitlines()[-1].split(",")
+    text += ",".join([time, *(f"{float(value) + 1:g}" for value in values)]) + "\n"
     (site.folder / "bad.csv").write_text(text)
     before = files_of(site.folder)
     ended = plant.command("score", site.config_file, site.folder / "bad.csv")
 
     assert ended.code == 3
     assert ended.err == (
-        "sensor-ad: bad.csv, line 3002: 'EOF' cannot be read as a time, expected ISO 8601 as in "
-        "the first rows, such as 2026-01-31 23:59:00: mend or remove this row.\n"
+        "sensor-ad: two rows at 2026-01-09 20:39:00 UTC differ: tag 'flow' is 53.841 and 54.841, "
+        "expected one row for each time: export again, or say by data.duplicates whether the last "
+        "or the mean counts.\n"
     )
     assert files_of(site.folder) == before
     assert site.runs() == []

@@ -86,7 +86,7 @@ def test_defaults_are_valid():
         ),
         (
             {"data": {"separator": ":"}},
-            "'data.separator': ':' is not one of ',', ';', tab, '|'",
+            "'data.separator': ':' is not one of ',', ';', tab, '|', a blank",
         ),
         (
             {"data": {"use_when": "open('x')"}},

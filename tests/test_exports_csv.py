@@ -15,6 +15,9 @@ from sensor_ad.exports import Export, ReadSettings, open_export
 from sensor_ad.records import RowAccount
 
 START_US = 1_767_225_600_000_000  # 2026-01-01 00:00:00 UTC
+FALLBACK_NOTE = (
+    "text that is not UTF-8: read as Windows-1252; set data.encoding if letters such as ° are wrong"
+)
 NAIVE_NOTE = "times carry no zone: read as UTC; set data.timezone if that is wrong"
 
 
@@ -57,7 +60,8 @@ def test_dialect_found(tmp_path, separator, decimal):
     time_us, values, export = read(path)
 
     assert export.tags == ("flow", "p")
-    assert (export.profile["separator"], export.profile["decimal"]) == (separator, decimal)
+    told = {"\t": "tab"}.get(separator, separator)
+    assert (export.profile["separator"], export.profile["decimal"]) == (told, decimal)
     np.testing.assert_array_equal(time_us, START_US + np.arange(3) * 1_000_000)
     np.testing.assert_array_equal(values, [[1.5, -2.25], [3, 0.5], [np.nan, 1000]])
 
@@ -75,15 +79,18 @@ def test_encoding_found(tmp_path, encoding, block_bytes):
     assert len(time_us) == 2
 
 
-def test_encoding_that_changes_late_is_no_matter(tmp_path):
+def test_encoding_that_shows_late_is_found(tmp_path):
     text = "time,a\n" + rows(*[("1",)] * 20_000)
     path = write(tmp_path, text.encode() + b"2026-01-02 00:00:00,\xb0\n")
 
     _, values, export = read(path)
 
     assert len(values) == 20_001
-    assert export.account().notes[1:] == (
-        "tag a: 1 cell is not a number (first: '�' in plant.csv, line 20002): treated as missing",
+    assert export.account().notes == (
+        NAIVE_NOTE,
+        FALLBACK_NOTE,
+        "tag a: 1 cell is not a number (first: '°' in plant.csv, line 20002): treated as missing",
+        "tag a: unknown text '°' (1): say by data.texts what is meant",
     )
 
 
@@ -154,15 +161,24 @@ def test_columns_named_in_the_settings_are_not_read(tmp_path):
 
 
 def test_unnamed_columns(tmp_path):
-    """What pandas writes for an index without a name: the time, or numbers of rows."""
+    """What pandas writes for an index without a name: the time, or numbers of rows, a tag."""
     index = write(tmp_path, ",a\n" + rows(("1",), ("2",)), name="index.csv")
     numbers = write(tmp_path, f",time,a\n0,{stamp(0)},1\n1,{stamp(1)},2\n", name="numbers.csv")
 
-    for path, notes in ((index, ()), (numbers, ("column 1 has no name in the header: left out",))):
-        _, values, export = read(path)
-        assert export.tags == ("a",)
-        np.testing.assert_array_equal(values, [[1], [2]])
-        assert export.account().notes == (*notes, NAIVE_NOTE)
+    _, values, export = read(index)
+    assert export.tags == ("a",)
+    np.testing.assert_array_equal(values, [[1], [2]])
+    assert export.account().notes == (NAIVE_NOTE,)
+
+    _, values, export = read(numbers)
+    assert export.tags == ("col_1", "a")
+    np.testing.assert_array_equal(values, [[0, 1], [1, 2]])
+    assert export.account().notes == (
+        "a column without a name in the header is called col_1",
+        NAIVE_NOTE,
+    )
+    _, _, export = read(numbers, ignore_columns=("col_1",))
+    assert (export.tags, export.account().notes) == (("a",), (NAIVE_NOTE,))
 
 
 def test_cells_that_are_no_numbers_are_missing_and_counted(tmp_path):
@@ -184,6 +200,8 @@ def test_cells_that_are_no_numbers_are_missing_and_counted(tmp_path):
         "missing",
         "tag b: 2 cells are not numbers (first: 'Bad' in plant.csv, line 2): treated as missing",
         "tag b: 3 cells are beyond ±1e300 (first: inf in plant.csv, line 4): treated as missing",
+        "tag a: unknown texts '1_000' (1), 'true' (1): say by data.texts what is meant",
+        "tag b: unknown text '0x1F' (1): say by data.texts what is meant",
     )
 
 
@@ -193,20 +211,25 @@ def test_true_and_false_are_one_and_zero(tmp_path):
     _, values, export = read(write(tmp_path, text))
 
     np.testing.assert_array_equal(values[:, 0], [1, 0, np.nan, np.nan])
-    assert export.account().notes[1:] == (
+    assert export.states == {"valve": ("False", "true")}
+    assert export.account().notes == (
+        "tag valve: digital, 'False' = 0, 'true' = 1",
+        NAIVE_NOTE,
         "tag valve: 1 cell is not a number (first: 'Bad' in plant.csv, line 5): treated as missing",
     )
 
 
 def test_columns_without_numbers(tmp_path):
+    """Known states are a digital tag; a comment that stands once is none; nothing is a tag."""
     text = "time,a,state,comment,dead\n" + rows(("1", "run", "x", ""), ("2", "stop", "", ""))
 
     _, values, export = read(write(tmp_path, text))
 
-    assert export.tags == ("a", "dead")
-    np.testing.assert_array_equal(values, [[1, np.nan], [2, np.nan]])
+    assert export.tags == ("a", "state", "dead")
+    np.testing.assert_array_equal(values, [[1, 1, np.nan], [2, 0, np.nan]])
     assert export.account().notes == (
-        "2 columns without numbers left out: 'state', 'comment'",
+        "tag state: digital, 'stop' = 0, 'run' = 1",
+        "1 column without numbers left out: 'comment'",
         NAIVE_NOTE,
     )
 
@@ -221,7 +244,7 @@ def test_tag_that_is_bad_for_long_is_a_tag(tmp_path, encoding):
 
     assert export.tags == ("a", "flow")
     assert np.nansum(values[:, 1]) == 5_000
-    assert export.account().notes[2] == (
+    assert export.account().notes[-1] == (
         "tag flow: 8000 cells are not numbers (first: 'Scan Off' in plant.csv, line 2): treated as "
         "missing"
     )
@@ -238,7 +261,13 @@ def test_ragged_rows_below_a_thousandth_are_dropped_and_counted(tmp_path):
         assert len(time_us) == 2_998
         np.testing.assert_array_equal(np.unique(values, axis=0), [[1, 2]])
         assert export.account() == RowAccount(
-            3_000, 2_998, {"wrong number of fields": 2}, notes=(NAIVE_NOTE,)
+            3_000,
+            2_998,
+            {"wrong number of fields": 2},
+            notes=(
+                NAIVE_NOTE,
+                "2 lines dropped as wrong number of fields (first: plant.csv, line 1002)",
+            ),
         )
 
 
@@ -316,7 +345,7 @@ def test_local_times_through_a_year(tmp_path):
 def test_time_column_found_by_content(tmp_path, name):
     _, _, export = read(write(tmp_path, f"a,{name},b\n1,{stamp(0)},2\n"))
 
-    assert export.profile["time column"] == (name or "column 2")
+    assert export.profile["time column"] == (name or "col_2")
     assert export.tags == ("a", "b")
 
 
@@ -433,8 +462,8 @@ def test_zone_of_the_machine_changes_nothing(tmp_path, monkeypatch):
         ),
         (
             {"separator": ":"},
-            "separator is ':', expected one of , ; tab |: correct it, or leave it out and it is "
-            "found.",
+            "separator is ':', expected one of , ; tab | or a blank: correct it, or leave it out "
+            "and it is found.",
         ),
         (
             {"decimal": "'"},

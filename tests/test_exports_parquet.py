@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sensor_ad.errors import DataError
-from sensor_ad.exports import ReadSettings, open_export, parquet
+from sensor_ad.exports import ReadSettings, columnar, open_export
+from sensor_ad.exports.columnar import plain_batches, plain_columns
+from sensor_ad.exports.parquet import sniff_parquet
+from sensor_ad.exports.tally import Tally
 
 START_US = 1_767_225_600_000_000  # 2026-01-01 00:00:00 UTC
 TIMES = [datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 0, 1)]
@@ -55,6 +58,9 @@ def refusal(path, **settings):
         (pa.array(["1.5", " Bad"]), [1.5, NAN]),
         (pa.array(["true", "false"]), [1, 0]),
         (pa.array(["7", None]).dictionary_encode(), [7, NAN]),
+        (pa.array(["7", "Bad"], pa.string_view()), [7, NAN]),
+        (pa.array([7.5, None]).dictionary_encode(), [7.5, NAN]),
+        (pa.array([Decimal("1.25"), None], pa.decimal256(60, 2)), [1.25, NAN]),
     ],
 )
 def test_types_of_values(tmp_path, cells, expected):
@@ -88,7 +94,9 @@ def test_times_of_any_unit(tmp_path, unit, zone, hours):
         pa.array(["2026-01-01", "2026-01-02"]),
         pa.array(["2026-01-01T00:00Z", "2026-01-02T00:00Z"]),
         pa.array(["2026-01-01", "2026-01-02"], pa.large_string()),
+        pa.array(["2026-01-01", "2026-01-02"], pa.string_view()),
         pa.array(["2026-01-01", "2026-01-02"]).dictionary_encode(),
+        pa.array([date(2026, 1, 1), date(2026, 1, 2)], pa.date64()),
     ],
 )
 def test_times_of_other_types(tmp_path, stamps):
@@ -115,10 +123,10 @@ def test_numbered_index_of_pandas_is_no_tag(tmp_path):
     *_, export = read(tmp_path / "plant.parquet")
 
     assert export.tags == ("a",)
-    assert export.account().notes[0] == "__index_level_0__ has no name in the header: left out"
+    assert export.account().notes[0] == "__index_level_0__ is an index that nobody named: left out"
 
 
-def test_columns_without_numbers_are_left_out(tmp_path):
+def test_states_are_a_digital_tag_and_what_is_no_cell_is_left_out(tmp_path):
     path = write(
         tmp_path,
         {
@@ -135,10 +143,16 @@ def test_columns_without_numbers_are_left_out(tmp_path):
 
     _, values, export = read(path, label_columns=("label",))
 
-    assert export.tags == ("a.b", "a")
-    np.testing.assert_array_equal(values, [[1, 3], [2, 4]])
-    assert export.account().notes[0] == (
-        "4 columns without numbers left out: 'list', 'nested', 'state', 'raw'"
+    assert export.tags == ("a.b", "a", "state")
+    np.testing.assert_array_equal(values, [[1, 3, 1], [2, 4, 0]])
+    left_out = {"list": "list<element: double>", "nested": "struct<x: int64>", "raw": "binary"}
+    assert export.account().notes == (
+        *(
+            f"plant.parquet: column {name!r} is of type {kind}, no number, text or time: left out"
+            for name, kind in left_out.items()
+        ),
+        "tag state: digital, 'stop' = 0, 'run' = 1",
+        "times carry no zone: read as UTC; set data.timezone if that is wrong",
     )
 
 
@@ -169,7 +183,7 @@ def test_no_time_column_but_row_numbers(tmp_path):
     path = write(tmp_path, {"a": [1.0, 2.0], "Label": [0, 0]})
 
     assert refusal(path, label_columns=("Label",)) == (
-        "plant.parquet: no time column among 'a', expected one with ISO times such as 2026-01-31 "
+        "plant.parquet: no time column among 'a', expected one with times such as 2026-01-31 "
         "23:59:00: export it too, or give data.start and data.period_s."
     )
     time_us, _, _ = read(path, label_columns=("Label",), start="2026-01-01", period_s=60)
@@ -202,9 +216,11 @@ def test_local_time_in_doubt(tmp_path):
     path = write(tmp_path, {"time": [datetime(2025, 10, 26, 2, 30)], "a": [1.0]})
 
     assert refusal(path, timezone="Europe/Berlin") == (
-        "plant.parquet, row 1: the local time 2025-10-26 02:30:00 comes twice in Europe/Berlin "
-        "(the clocks change), expected times that name one instant: export in UTC, or with the "
-        "offset from it."
+        "plant.parquet: the clock of Europe/Berlin goes back from 2025-10-26 03:00 to 2025-10-26 "
+        "02:00, so that 2025-10-26 02:30:00 comes twice, and the rows show one pass, expected both "
+        "passes of that hour in order: export in UTC or with the offset from UTC in every time, "
+        "or, if the plant's clock stays on standard time all year, set data.clock = \"standard "
+        'time".'
     )
 
 
@@ -243,11 +259,154 @@ def test_files_that_hold_too_little_or_too_much(tmp_path, monkeypatch):
         "plant.parquet: no rows, expected a table with rows: export a stretch of time that has "
         "data."
     )
-    monkeypatch.setattr(parquet, "MOST_VALUES", 3)
+    monkeypatch.setattr(columnar, "MOST_VALUES", 3)
     much = write(tmp_path, {"time": TIMES, "a": [1.0, 2.0]})
     assert refusal(much) == (
         "plant.parquet: row group 0 claims 2 rows of 2 columns, expected at most 3 values: write "
         "it with smaller row groups."
+    )
+
+
+def test_columns_that_cannot_be_read_are_named_with_their_types(tmp_path):
+    path = write(
+        tmp_path,
+        {
+            "time": TIMES,
+            "a": [1.0, 2.0],
+            "list": [[1.0], [2.0]],
+            "struct": [{"x": 1}, {"x": 2}],
+            "raw": [b"1", b"2"],
+            "span": pa.array([1, 2], pa.duration("s")),
+            "clock": pa.array([1, 2], pa.time64("us")),
+            "id": pa.array([b"0" * 16] * 2, pa.uuid()),
+            "map": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int8())),
+        },
+    )
+    tally = Tally()
+
+    columns = sniff_parquet(path, tally)
+
+    assert list(columns) == ["time", "a"]
+    assert tally.notes == [
+        f"plant.parquet: column {name!r} is of type {kind}, no number, text or time: left out"
+        for name, kind in [
+            ("list", "list<element: double>"),
+            ("struct", "struct<x: int64>"),
+            ("raw", "binary"),
+            ("span", "duration[s]"),
+            ("clock", "time64[us]"),
+            ("id", "extension<arrow.uuid>"),
+            ("map", "map<string, int8 ('map')>"),
+        ]
+    ]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 65_536])
+def test_plain_batches(tmp_path, batch_rows):
+    """A long file with a quality column: plain types, whole numbers with all their digits."""
+    zoned = pa.timestamp("ns", "Europe/Berlin")
+    columns = {
+        "tag": pa.array(["FT1", "FT1", "FT2", None]).dictionary_encode(),
+        "when": pa.array([1, 2, 3, None], pa.int64()).cast(zoned),
+        "day": pa.array([date(2026, 1, 1), None, None, None]),
+        "epoch": [2**60 + 1, 2, 3, None],
+        "value": pa.array([1.5, None, 2.5, 3.5], pa.float16()),
+        "cost": pa.array([Decimal("1.25"), None, None, None]),
+        "Quality": pa.array([192, 0, 64, None], pa.uint8()),
+        "status": pa.array([2**63, 0, 0, None], pa.uint64()),
+        "on": [True, False, None, None],
+        "text": pa.array(["1,5", "Bad", "", None], pa.large_string()),
+        "nothing": pa.nulls(4),
+    }
+    path = write(tmp_path, columns)
+
+    found = plain_columns(path)
+    table = pa.Table.from_batches(plain_batches(path, found, batch_rows=batch_rows))
+
+    types = [pa.string(), zoned, pa.timestamp("ms"), pa.int64(), pa.float64(), pa.float64()]
+    types += [pa.int64(), pa.uint64(), pa.bool_(), pa.string(), pa.float64()]
+    assert table.schema == pa.schema(list(zip(columns, types, strict=True)))
+    kinds = "text time time number number number number number truth text number"
+    assert [column.kind for column in found.values()] == kinds.split()
+    assert table["tag"].to_pylist() == ["FT1", "FT1", "FT2", None]
+    assert table["when"].cast(pa.int64()).to_pylist() == [1, 2, 3, None]
+    assert table["day"].to_pylist() == [datetime(2026, 1, 1), None, None, None]
+    assert table["epoch"].to_pylist() == [2**60 + 1, 2, 3, None]
+    assert table["value"].to_pylist() == [1.5, None, 2.5, 3.5]
+    assert table["cost"].to_pylist() == [1.25, None, None, None]
+    assert table["Quality"].to_pylist() == [192, 0, 64, None]
+    assert table["status"].to_pylist() == [2**63, 0, 0, None]
+    assert table["on"].to_pylist() == [True, False, None, None]
+    assert table["text"].to_pylist() == ["1,5", "Bad", "", None]
+    assert table["nothing"].to_pylist() == [None] * 4
+
+
+def test_plain_batches_of_some_columns(tmp_path):
+    """Only what was asked for, in that order; what a file lacks comes as nulls."""
+    path = write(tmp_path, {"a": [1, 2], "b": ["x", "y"], "list": [[1], [2]]})
+    columns = plain_columns(path)
+    wanted = {"new": columnar.PlainColumn("new", "number", pa.float64()), "b": columns["b"]}
+
+    (batch,) = plain_batches(path, wanted)
+
+    assert batch.to_pydict() == {"new": [None, None], "b": ["x", "y"]}
+
+
+def test_bomb_is_refused_by_what_it_claims(tmp_path):
+    """Forty million zeros take a few kilobytes on disk and 320 MB in memory."""
+    zeros = pa.table({"a": pa.array(np.zeros(1_000_000))})
+    path = tmp_path / "plant.parquet"
+    with pq.ParquetWriter(path, zeros.schema, compression="zstd") as writer:
+        for _ in range(40):
+            writer.write_table(zeros)
+
+    assert refusal(path) == (
+        f"plant.parquet: {path.stat().st_size} bytes hold 40000000 rows of 1 columns (305 MiB), "
+        "as if made to fill the memory; expected at most 1000 times the file's size: export fewer "
+        "rows, or leave out columns that never change."
+    )
+
+
+def test_limits_of_columns_and_of_values(tmp_path, monkeypatch):
+    path = write(tmp_path, {"time": TIMES, "a": [1.0, 2.0]})
+
+    monkeypatch.setattr(columnar, "MOST_FILE_VALUES", 3)
+    assert refusal(path) == (
+        "plant.parquet: 2 rows of 2 columns, expected at most 3 values: write it as several files."
+    )
+    monkeypatch.setattr(columnar, "MOST_COLUMNS", 1)
+    assert refusal(path) == (
+        "plant.parquet: 2 columns, expected at most 1: export fewer tags in one file."
+    )
+
+
+def test_texts_that_are_blown_up(tmp_path):
+    """A megabyte of text that stands in each of a thousand rows is in the file once."""
+    path = write(tmp_path, {"time": TIMES * 500, "a": [1.0, 2.0] * 500, "b": ["x" * 2**20] * 1_000})
+    assert path.stat().st_size < 200_000
+
+    with pytest.raises(DataError) as fault:
+        list(plain_batches(path, plain_columns(path)))
+
+    assert str(fault.value) == (
+        "plant.parquet: column 'b' has texts of 1000 MiB in 1000 rows, expected at most 256 MiB: "
+        "leave that column out of the export."
+    )
+
+
+def test_damaged_page_is_told_by_plain_batches(tmp_path):
+    path = write(tmp_path, {"a": np.arange(1_000.0)}, write_page_checksum=True, compression="none")
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+    with pytest.raises(DataError) as fault:
+        list(plain_batches(path, plain_columns(path)))
+
+    assert str(fault.value) == (
+        "plant.parquet: a damaged Parquet file (could not verify page integrity, CRC checksum "
+        "verification failed for page_ordinal 0), expected one that can be read to its end: copy "
+        "or export it again."
     )
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from sensor_ad.errors import DataError
 from sensor_ad.grid import (
-    NICE_PERIODS_S,
     Grid,
     Gridder,
     Layout,
@@ -20,6 +19,7 @@ from sensor_ad.grid import (
     find_phase_us,
     tiles,
 )
+from sensor_ad.periods import NICE_PERIODS_S
 
 SECOND = 1_000_000
 START_US = 1_767_225_600_000_000  # 2026-01-01 00:00:00 UTC

@@ -14,8 +14,10 @@ PACKAGE = Path(sensor_ad.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    {"errors", "records", "hashing", "detector_names", "prefetch", "progress", "trees"},
-    {"durable", "manifest", "tags_file", "forest",
+    {"errors", "records", "hashing", "detector_names", "prefetch", "progress", "trees",
+     "periods"},
+    {"durable"},
+    {"manifest", "tags_file", "forest",
      "conditions", "devices", "grid", "calibration",
      "standstill", "wording", "exports", "tag_history", "tag_slots"},
     {"tag_drift", "tag_faults", "tag_levels"},

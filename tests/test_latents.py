@@ -58,9 +58,9 @@ def test_bottleneck_features_are_what_the_detectors_are_given(shared, bundle, wr
     told, out = written
     given, real = [], LatentDetectors.score
 
-    def score(self, latents, level):
+    def score(self, latents, level, seen):
         given.append(latents)
-        return real(self, latents, level)
+        return real(self, latents, level, seen)
 
     monkeypatch.setattr(LatentDetectors, "score", score)
     score_export(shared.config, bundle, [shared.later])

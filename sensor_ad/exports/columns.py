@@ -1,22 +1,34 @@
-"""What the columns of an export are: the time, tags, or neither."""
+"""What the columns of a table are, as their first cells show: numbers, times, truths or texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+import numpy as np
+import pyarrow as pa
 
 from sensor_ad.errors import DataError
-from sensor_ad.exports.cells import NULLS, NUMBERS, TRUTHS
-from sensor_ad.exports.settings import ReadSettings
-from sensor_ad.exports.tally import Tally, quoted
-from sensor_ad.exports.times import (
-    FORMATS,
-    NOT_READ_YET,
-    NOT_READ_YET_BY_NAME,
-    find_format,
-    sounds_like_time,
+from sensor_ad.exports.cells import NULLS, TRUTHS
+from sensor_ad.exports.numbers import Signs
+from sensor_ad.exports.time_cells import DAY_US
+from sensor_ad.exports.time_evidence import (
+    MixedTimesError,
+    NoTimesError,
+    TimeEvidence,
+    UndecidedTimesError,
+    mostly,
 )
+from sensor_ad.exports.time_formats import FORMATS, TIME_OF_DAY
+from sensor_ad.exports.times import sounds_like_time
+
+MOSTLY = 0.9
+"""Share of the first cells of a column that tells what it holds."""
+NAMED = "col_"
+"""How columns without a name in the header are called, with their number."""
+FEW_CELLS = 40
+"""Cells after which a column without a single time is none."""
 
 
 class NoRowsError(DataError):
@@ -35,146 +47,87 @@ class Column:
     """Cells that are true or false."""
     texts: int
     """Cells that are anything else."""
-    time_format: str | None
-    """The time format that all its cells have."""
-    strange_format: str | None
-    """A time format that is not read yet."""
     first_cell: str
-    """The first cell that is not empty; if most are times of one format, the first that is one."""
+    """The first cell that is not empty; in a column of times the first that is one."""
     first_line: int
+    times: tuple[str, ...] = ()
+    """Names of the time formats that nearly all cells have; none: it holds no times."""
+    bare_date: bool = False
+    """Whether its times are dates without a time of day."""
+    clock: bool = False
+    """Whether it holds times of day without a date."""
     unnamed: bool = False
     """The header has no name for it; `name` says where it stands."""
+    mixed: str = ""
+    """Why it is no time column although its cells are times: they are of several formats."""
 
 
 def describe(
     name: str,
     position: int,
     cells: Sequence[tuple[int, str]],
-    decimal: str,
+    signs: Signs,
     unnamed: bool = False,
 ) -> Column:
     """Count what the first cells of a column are; they come with the numbers of their lines."""
     given = [(line, cell) for line, cell in cells if cell not in NULLS]
     texts = [cell for _, cell in given]
-    time_format = find_format(texts, FORMATS)
-    if time_format:
-        given = [pair for pair in given if FORMATS[time_format].fullmatch(pair[1])]
-    numbers = sum(NUMBERS[decimal].fullmatch(cell) is not None for cell in texts)
-    truths = sum(cell.lower() in TRUTHS for cell in texts)
+    counts = Counter(texts)
+    numbers = sum(n for cell, n in counts.items() if signs.pattern.fullmatch(cell))
+    truths = sum(n for cell, n in counts.items() if cell.lower() in TRUTHS)
+    others = len(texts) - numbers - truths
+    named = sounds_like_time(name)
+    times = time_formats_of(texts, named, others)
+    dates = False
+    if times:
+        time_us, fits = FORMATS[times[0]].read(pa.array(texts))
+        clocks = (time_us % DAY_US != 0) | np.array([":" in text for text in texts])
+        dates = 2 * int(clocks.sum()) < len(texts)  # reading refuses the others
+        given = [pair for pair, fit in zip(given, fits, strict=True) if fit]
     return Column(
         name=name,
         position=position,
         numbers=numbers,
         truths=truths,
-        texts=len(texts) - numbers - truths,
-        time_format=time_format,
-        strange_format=find_format(texts, NOT_READ_YET) or find_format(texts, NOT_READ_YET_BY_NAME),
+        texts=others,
         first_cell=given[0][1] if given else "",
         first_line=given[0][0] if given else 0,
+        times=times,
+        bare_date=dates and FORMATS[times[0]].scale is None,
+        clock=not times and others > 0 and _are_clock(texts),
         unnamed=unnamed,
+        mixed=_mixed(texts) if named and others and not times else "",
     )
 
 
-def find_time_column(
-    file: str, columns: Mapping[str, Column], settings: ReadSettings
-) -> str | None:
-    """Return the name of the time column, None when the time is made from the row's number.
-
-    Raises
-    ------
-    DataError
-        When there is none, more than one, or one that cannot be read.
-    """
-    if settings.start is not None:
-        return None
-    if settings.time_column is not None:
-        return _given_time_column(file, columns, settings.time_column)
-    hidden = {*settings.label_columns, *settings.ignore_columns}
-    candidates = [c for c in columns.values() if c.time_format and c.name not in hidden]
-    if len(candidates) > 1:
-        named = [column for column in candidates if sounds_like_time(column.name)]
-        candidates = named if len(named) == 1 else candidates
-    if len(candidates) > 1:
-        raise DataError(
-            f"{file}: {len(candidates)} columns hold times "
-            f"({', '.join(quoted(column.name) for column in candidates)}), expected one: say "
-            "which by data.time_column."
-        )
-    if candidates:
-        return candidates[0].name
-    raise _no_time_column(file, [c for c in columns.values() if c.name not in hidden])
+def time_formats_of(texts: Sequence[str], named: bool, others: int) -> tuple[str, ...]:
+    """Return the formats that nearly all cells have; plain numbers need a name that says time."""
+    if not texts or not (others or named):
+        return ()
+    few = texts[:FEW_CELLS]
+    for part in (few, texts) if len(texts) > len(few) else (texts,):
+        evidence = TimeEvidence(numeric_ok=named)
+        evidence.add(pa.array(part))
+        if not evidence.times:
+            return ()
+    enough = mostly(len(texts))
+    found = [r for r in evidence.readings.values() if r.fits and r.fits >= enough]
+    best = max((reading.fits for reading in found), default=0)
+    return tuple(r.time_format.name for r in found if r.fits == best)
 
 
-def _given_time_column(file: str, columns: Mapping[str, Column], name: str) -> str:
-    if name not in columns:
-        near = get_close_matches(name, columns, 1, 0.0) or list(columns)[:1]
-        raise DataError(
-            f"{file}: no column {quoted(name)}, which data.time_column names, among "
-            f"{len(columns)} columns; the nearest is {quoted(near[0])}: correct data.time_column."
-        )
-    column = columns[name]
-    if column.time_format is None:
-        found = f"holds {quoted(column.first_cell)}" if column.first_cell else "is empty"
-        strange = f" ({column.strange_format})" if column.strange_format else ""
-        raise DataError(
-            f"{file}: the time column {quoted(name)} {found}{strange} in line "
-            f"{column.first_line or 2}, expected ISO times such as 2026-01-31 23:59:00: export "
-            "the times like that, or name another column."
-        )
-    return name
+def _mixed(texts: Sequence[str]) -> str:
+    """Say in which two formats the times of a column are written; empty when they are not."""
+    evidence = TimeEvidence()
+    evidence.add(pa.array(texts))
+    try:
+        evidence.decide()
+    except MixedTimesError as fault:
+        return fault.reason
+    except (NoTimesError, UndecidedTimesError):
+        pass
+    return ""
 
 
-def _no_time_column(file: str, columns: Sequence[Column]) -> DataError:
-    for column in columns:
-        by_look = column.strange_format in NOT_READ_YET
-        if column.strange_format and (by_look or sounds_like_time(column.name)):
-            return DataError(
-                f"{file}: column {quoted(column.name)} holds times as {column.strange_format} "
-                f"({quoted(column.first_cell)} in line {column.first_line}), expected ISO times "
-                "such as 2026-01-31 23:59:00: export the times like that."
-            )
-    for column in columns:
-        if sounds_like_time(column.name) and column.texts:
-            return DataError(
-                f"{file}: column {quoted(column.name)} sounds like the time, but holds "
-                f"{quoted(column.first_cell)} in line {column.first_line}, expected ISO times "
-                "such as 2026-01-31 23:59:00: export the times like that."
-            )
-    names = ", ".join(quoted(column.name) for column in columns[:5])
-    more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
-    return DataError(
-        f"{file}: no time column among {names}{more}, expected one with ISO times such as "
-        "2026-01-31 23:59:00: export it too, or give data.start and data.period_s."
-    )
-
-
-def find_tags(
-    files: Sequence[Mapping[str, Column]],
-    time_column: str | None,
-    settings: ReadSettings,
-    tally: Tally,
-) -> dict[str, bool]:
-    """Return the tags in file order, each with whether its values are true and false.
-
-    A column is text, and left out, when no file has a number in it and one has something else.
-    """
-    hidden = {time_column, *settings.label_columns, *settings.ignore_columns}
-    tags = {}
-    left_out = []
-    for name in files[0]:
-        if name in hidden:
-            continue
-        seen = [columns[name] for columns in files]
-        numbers, truths = sum(c.numbers for c in seen), sum(c.truths for c in seen)
-        if seen[0].unnamed:
-            tally.note(f"{name} has no name in the header: left out")
-        elif numbers or truths or not any(column.texts for column in seen):
-            tags[name] = truths > 0 and numbers == 0
-        else:
-            left_out.append(name)
-    if left_out:
-        tally.note(
-            f"{len(left_out)} column{'s' * (len(left_out) > 1)} without numbers left out: "
-            f"{', '.join(map(quoted, left_out))}"
-        )
-    return tags
+def _are_clock(texts: Sequence[str]) -> bool:
+    return int(TIME_OF_DAY.read(pa.array(texts))[1].sum()) >= MOSTLY * len(texts)

@@ -8,7 +8,7 @@ from sensor_ad.errors import DataError
 from sensor_ad.exports.order import Rows
 from sensor_ad.exports.tally import Tally, quoted
 from sensor_ad.exports.times import show_time
-from sensor_ad.records import Floats, Ints
+from sensor_ad.records import Floats, Ints, Quality
 
 IDENTICAL = "identical duplicate"
 COMPLEMENTARY = "merged with a row of the same time"
@@ -32,7 +32,7 @@ def one_row_per_time(rows: Rows, tags: tuple[str, ...], policy: str, tally: Tall
     tally
         Counts the rows that are dropped.
     """
-    time_us, values = rows
+    time_us, values, quality = rows
     again = time_us[1:] == time_us[:-1]
     if not again.any():
         return rows
@@ -43,7 +43,13 @@ def one_row_per_time(rows: Rows, tags: tuple[str, ...], policy: str, tally: Tall
     firsts = np.append(True, ~again)
     kept = values[firsts]
     kept[among[firsts]] = merged
-    return time_us[firsts], kept
+    if quality is not None:
+        told = quality[firsts]
+        bad = np.logical_or.reduceat(quality[among] == Quality.BAD, starts, axis=0)
+        lost = np.where(bad, np.uint8(Quality.BAD), np.uint8(Quality.NO_DATA))
+        told[among[firsts]] = np.where(np.isnan(merged), lost, np.uint8(Quality.GOOD))
+        quality = told
+    return time_us[firsts], kept, quality
 
 
 def _merge(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sensor_ad.errors import DataError
-from sensor_ad.exports.blocks import Block
+from sensor_ad.exports.blocks import Block, quality_of
 from sensor_ad.exports.times import show_time
 from sensor_ad.records import Bools, Floats, Ints
 
@@ -17,8 +17,12 @@ MOST_ROWS_PER_CHUNK = 1 << 17
 MOST_ROWS_AT_ONE_TIME = 100_000
 """More rows of one time, beyond the look-back, are no time series; they would have to be kept."""
 
-Rows = tuple[Ints, Floats]
-"""Times (T,) and values (T, C)."""
+Rows = tuple[Ints, Floats, Ints | None]
+"""Times (T,), values (T, C) and their quality (T, C) uint8; None: good where there is a value."""
+
+
+class OutOfOrderError(DataError):
+    """A row stands further behind than the look-back."""
 
 
 class Sorter:
@@ -52,7 +56,7 @@ class Sorter:
         if late.any():
             self.late += int(late.sum())
             self._check_reach(block, running, late)
-        self._insert(block.time_us, block.values)
+        self._insert((block.time_us, block.values, block.quality))
         self._remember(running)
         if self.reached_rows > self.lookback:
             yield from self._take(int(self.reached[0][0]))
@@ -60,25 +64,23 @@ class Sorter:
     def rest(self) -> Iterator[Rows]:
         """Yield what is left when no more blocks come."""
         while self.pending:
-            yield from _pieces(*self.pending.popleft())
+            yield from _pieces(self.pending.popleft())
 
-    def _insert(self, time_us: Ints, values: Floats) -> None:
+    def _insert(self, rows: Rows) -> None:
         """Merge rows into what is pending; in the usual case they are appended as they are."""
         tails: list[Rows] = []
-        first = int(time_us.min())
+        first = int(rows[0].min())
         while self.pending and self.pending[-1][0][-1] >= first:
-            known, known_values = self.pending.pop()
-            cut = int(np.searchsorted(known, first, side="left"))
-            tails.insert(0, (known[cut:], known_values[cut:]))
+            known = self.pending.pop()
+            cut = int(np.searchsorted(known[0], first, side="left"))
+            tails.insert(0, _part(known, slice(cut, None)))
             if cut:
-                self.pending.append((known[:cut], known_values[:cut]))
+                self.pending.append(_part(known, slice(None, cut)))
         if tails:
-            time_us = np.concatenate([part for part, _ in tails] + [time_us])
-            values = np.concatenate([part for _, part in tails] + [values])
-        if (time_us[1:] < time_us[:-1]).any():
-            order = np.argsort(time_us, kind="stable")
-            time_us, values = time_us[order], values[order]
-        self.pending.append((time_us, values))
+            rows = _joined([*tails, rows])
+        if (rows[0][1:] < rows[0][:-1]).any():
+            rows = _part(rows, np.argsort(rows[0], kind="stable"))
+        self.pending.append(rows)
 
     def _remember(self, running: Ints) -> None:
         self.reached.append(running)
@@ -94,11 +96,11 @@ class Sorter:
     def _take(self, watermark: int) -> Iterator[Rows]:
         """Yield the pending rows before the watermark."""
         while self.pending and self.pending[0][0][0] < watermark:
-            time_us, values = self.pending.popleft()
-            cut = int(np.searchsorted(time_us, watermark, side="left"))
-            if cut < len(time_us):
-                self.pending.appendleft((time_us[cut:], values[cut:]))
-            yield from _pieces(time_us[:cut], values[:cut])
+            rows = self.pending.popleft()
+            cut = int(np.searchsorted(rows[0], watermark, side="left"))
+            if cut < len(rows[0]):
+                self.pending.appendleft(_part(rows, slice(cut, None)))
+            yield from _pieces(_part(rows, slice(None, cut)))
 
     def _check_reach(self, block: Block, running: Ints, late: Bools) -> None:
         """Refuse a row that stands further behind than the look-back."""
@@ -110,7 +112,7 @@ class Sorter:
         if len(beyond) == 0:
             return
         row = int(beyond[0])
-        raise DataError(
+        raise OutOfOrderError(
             f"{block.file}, row {block.rows[row]}: its time {show_time(block.time_us[row])} lies "
             f"more than {self.lookback} rows behind rows of a later time (up to "
             f"{show_time(running[row])}), expected rows in time order within that look-back: "
@@ -135,16 +137,29 @@ class Sorter:
 def _remedy(block: Block) -> str:
     steps = np.diff(block.time_us)
     if len(steps) and (steps < 0).mean() > 0.9:
-        return "the file runs backwards, export it with the oldest row first"
-    return "sort the export by time, or raise data.lookback_rows"
+        return "the file runs backwards, export it with the oldest row first, or import it before"
+    return "import it before (sensor-ad import), sort it by time, or raise data.lookback_rows"
 
 
-def _pieces(time_us: Ints, values: Floats) -> Iterator[Rows]:
+def _part(rows: Rows, which: slice | Ints) -> Rows:
+    time_us, values, quality = rows
+    return time_us[which], values[which], None if quality is None else quality[which]
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    quality = None
+    if any(part[2] is not None for part in parts):
+        quality = np.concatenate([quality_of(values, some) for _, values, some in parts])
+    times, values = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    return times, values, quality
+
+
+def _pieces(rows: Rows) -> Iterator[Rows]:
     """Cut rows into chunks, never within rows of one time."""
-    start = 0
+    time_us, start = rows[0], 0
     while start < len(time_us):
         end = min(start + MOST_ROWS_PER_CHUNK, len(time_us))
         if end < len(time_us):
             end = int(np.searchsorted(time_us, time_us[end - 1], side="right"))
-        yield time_us[start:end], values[start:end]
+        yield _part(rows, slice(start, end))
         start = end

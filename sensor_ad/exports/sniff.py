@@ -1,102 +1,144 @@
-"""The first lines of a CSV file in, its dialect and its columns out: found, never assumed."""
+"""The first lines of a table in, its dialect and its columns out: found, never assumed."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from sensor_ad.errors import DataError
-from sensor_ad.exports.cells import NULLS, NUMBERS
-from sensor_ad.exports.columns import Column, NoRowsError, describe
-from sensor_ad.exports.settings import SEPARATORS, ReadSettings
-from sensor_ad.exports.tally import quoted
-from sensor_ad.exports.text import find_encoding, lines_further_down, text_blocks
-from sensor_ad.exports.times import (
-    FORMATS,
-    NOT_READ_YET,
-    find_format,
+from sensor_ad.exports.cells import NULLS
+from sensor_ad.exports.columns import Column, NoRowsError, describe, time_formats_of
+from sensor_ad.exports.header import Header, find_header, is_time, is_value
+from sensor_ad.exports.layouts import QUALITY
+from sensor_ad.exports.numbers import (
+    MixedNumbersError,
+    NumberEvidence,
+    Signs,
+    UndecidedNumbersError,
 )
+from sensor_ad.exports.preamble import header_place, width_above
+from sensor_ad.exports.probe import Probe, first_lines, split_line
+from sensor_ad.exports.settings import SEPARATORS, ReadSettings
+from sensor_ad.exports.sieve import MOST_TRAILERS
+from sensor_ad.exports.tally import quoted
+from sensor_ad.exports.text import lines_further_down
+from sensor_ad.exports.times import sounds_like_time
 
-PROBE_BYTES = 256 << 10
-"""Looked at to find the dialect; fixed, so that the reading block has no say in it."""
-PROBE_LINES = 1_000
-"""At most; ten seconds of Python would be too long for a look."""
 MOSTLY = 0.9
-"""Share of lines that must have as many fields as the header."""
+"""Share of lines that must have as many fields as the table."""
+FEW_LINES = 2
+"""With fewer lines below a header of another width, the header is at fault."""
+MOST_PREAMBLE = 100
+"""Lines above a table; more are no preamble."""
 
-_DECIMALS = {sign: re.compile(rf"[+-]?\d+{re.escape(sign)}\d+([eE][+-]?\d+)?") for sign in ".,"}
+_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"^\d+(?=[.,]|$)")
+"""The digits before the fraction."""
 _ANNOUNCED = re.compile(r'"?sep=([,;\t|])"?')
-_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(,\d{3})+\.\d+")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one CSV file is written."""
+    """How one text file is written."""
 
     encoding: str
     separator: str
     decimal: str
     names: tuple[str, ...]
-    """Column names as the header gives them, stripped; trailing ones may be empty."""
+    """Column names, stripped; those that the header leaves out are made."""
     header_line: int
-    """Number of the header's line, counted from 1."""
-
-
-Probe = list[tuple[int, str]]
-"""The first lines that are not blank: (number, text)."""
+    """Number of the header's line, counted from 1; 0 without a header."""
+    skip_lines: int
+    """Lines above the first row of data."""
+    units: dict[str, str] = field(default_factory=dict)
+    """Column -> unit, where the file gives them."""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    """Column -> description, where the file gives them."""
+    preamble: tuple[str, ...] = ()
+    """The lines above the header."""
+    thousands: str = ""
+    spare: bool = False
+    """Whether the last column has no name and is empty: lines end in a separator."""
+    transposed: bool = False
+    """Whether tags are lines and times columns."""
+    looked_at: int = 0
+    """Lines of the table that were looked at …"""
+    fitting: int = 0
+    """… and how many of them have as many fields as the header."""
 
 
 def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column]]:
-    """Find the dialect of a CSV file and what its columns hold in the first lines.
+    """Find the dialect of a text file and what its columns hold in the first lines.
 
     Raises
     ------
     DataError
         When the file has no table, or its dialect cannot be told for certain.
     """
-    encoding, probe = _first_lines(path)
+    encoding, probe = first_lines(path, settings)
     if not probe:
         raise DataError(
             f"{path.name}: only blank lines, expected a header and rows: check the export."
         )
-    announced = _ANNOUNCED.fullmatch(probe[0][1].strip())  # Excel's own first line
+    announced = _ANNOUNCED.fullmatch(probe[0][1].strip(" \r"))  # Excel's own first line
     probe = probe[1:] if announced else probe
-    if len(probe) <= 1:
+    if len(probe) <= settings.header:
         raise NoRowsError(
             f"{path.name}: only one line with text, expected a header and rows: "
             "export a stretch of time that has data."
         )
-    if probe[0][1].count('"') % 2:
-        raise DataError(
-            f"{path.name}, line {probe[0][0]}: a quote is opened and not closed in the header, "
-            "expected the header in one line: export without line breaks in names."
-        )
     given = settings.separator or (announced and announced[1])
     separator = given or _find_separator(path.name, probe)
-    rows = [split_line(text, separator) for _, text in probe]
-    names, rows = _header(path.name, probe, rows)
-    decimal = settings.decimal or _find_decimal(path.name, probe, names, rows, separator)
-    dialect = Dialect(encoding, separator, decimal, names, probe[0][0])
-    lines = [number for (number, _), row in zip(probe[1:], rows, strict=True) if row]
-    full = [row for row in rows if row]
-    columns = [
-        describe(
-            name or _unnamed(position),
-            position,
-            [(line, row[position]) for line, row in zip(lines, full, strict=True)],
-            decimal,
-            unnamed=not name,
+    rows = [(number, split_line(text, separator)) for number, text in probe]
+    start, width = _table_start(path.name, probe, rows, separator, settings.header)
+    if settings.header and probe[start][1].count('"') % 2:
+        raise DataError(
+            f"{path.name}, line {probe[start][0]}: a quote is opened and not closed in the header, "
+            "expected the header in one line: export without line breaks in names."
         )
-        for position, name in enumerate(names)
-    ]
+    header = find_header(path.name, rows[start:], width, settings)
+    above = [row for number, row in rows[start:] if number < header.rows[0][0]]
+    header = replace(header, rows=[pair for pair in header.rows if pair[1] not in above])
+    dialect = Dialect(
+        encoding=encoding,
+        separator=separator,
+        decimal=settings.decimal or ".",
+        names=header.names,
+        header_line=header.line,
+        skip_lines=header.rows[0][0] - 1,
+        units=header.units,
+        descriptions=header.descriptions,
+        preamble=tuple(text for _, text in probe[:start]),
+        spare=header.spare,
+        transposed=settings.transposed,
+        looked_at=len(header.rows),
+        fitting=sum(len(row) == len(header.names) for _, row in header.rows),
+    )
+    signs = find_signs(path, header, dialect, settings)
+    dialect = replace(dialect, decimal=signs.decimal, thousands=signs.thousands)
+    columns = describe_all(header, signs)
     columns = _look_further(path, dialect, columns)
     return dialect, {c.name: c for c in columns if not (c.unnamed and c.first_line == 0)}
+
+
+def describe_all(header: Header, signs: Signs) -> list[Column]:
+    """Say what each column holds in the first rows."""
+    full = [(line, row) for line, row in header.rows if len(row) == len(header.names)]
+    return [
+        describe(
+            name,
+            position,
+            [(line, row[position]) for line, row in full],
+            signs,
+            unnamed=position in header.unnamed,
+        )
+        for position, name in enumerate(header.names)
+    ]
 
 
 def _look_further(path: Path, dialect: Dialect, columns: list[Column]) -> list[Column]:
@@ -106,7 +148,7 @@ def _look_further(path: Path, dialect: Dialect, columns: list[Column]) -> list[C
     lines = lines_further_down(path, dialect.encoding)
     rows = [split_line(text, dialect.separator) for text in lines]
     rows = [row for row in rows if len(row) == len(dialect.names)]
-    numbers = NUMBERS[dialect.decimal]
+    numbers = Signs(dialect.decimal, dialect.thousands).pattern
     return [
         replace(
             column,
@@ -123,162 +165,244 @@ def _look_further(path: Path, dialect: Dialect, columns: list[Column]) -> list[C
 
 
 def _without_values(column: Column) -> bool:
-    return column.texts > 0 and not (column.numbers or column.truths or column.time_format)
-
-
-def split_line(text: str, separator: str) -> list[str]:
-    """Split one line into its fields, stripped of blanks and quotes."""
-    try:
-        return [cell.strip() for cell in next(csv.reader([text], delimiter=separator), [])]
-    except csv.Error:
-        return []
-
-
-def _first_lines(path: Path) -> tuple[str, Probe]:
-    with path.open("rb") as file:
-        encoding = find_encoding(file.read(PROBE_BYTES))
-    lines: Probe = []
-    taken = 0
-    for block in text_blocks(path, encoding, PROBE_BYTES):
-        if block.unfinished and len(lines) > 1:
-            break  # it may be cut off: no witness
-        texts = block.data.decode("utf-8", "replace").split("\n")
-        lines += [(block.first_line + k, text) for k, text in enumerate(texts) if text.strip()]
-        taken += len(block.data)
-        if taken >= PROBE_BYTES:
-            break
-    return encoding, lines[: PROBE_LINES + 1]
+    return column.texts > 0 and not (column.numbers or column.truths or column.times)
 
 
 def _find_separator(name: str, probe: Probe) -> str:
-    """Return the separator under which most lines have as many fields as the header."""
+    """Return the separator under which most lines have as many fields as one another."""
     votes = []
     for separator in SEPARATORS:
         counts = [len(split_line(text, separator)) for _, text in probe]
-        if counts[0] > 1:
-            fits = np.mean([abs(count - counts[0]) <= 1 for count in counts[1:]])
-            exact = np.mean([count == counts[0] for count in counts[1:]])
-            votes.append(
-                (bool(fits >= MOSTLY), _readable(probe, separator), exact, counts, separator)
-            )
+        usual = _usual_width(counts)
+        if usual == 1 or (separator == "," and _is_one_number(probe, counts, usual)):
+            continue
+        start = _first_of(counts, usual)
+        body = _without_end(counts[start:], usual)
+        fits = float(np.mean([abs(count - usual) <= 1 for count in body]))
+        exact = float(np.mean([count == usual for count in body]))
+        enough = fits >= MOSTLY and (len(body) > 1 or len(counts) == 1)
+        first = split_line(probe[start][1], separator)[0]  # 31.01.2026 of 31.01.2026, 12:00;1
+        named = first in NULLS or not is_value(first)
+        readable = _readable(probe[start:], separator)
+        votes.append(((enough, named, readable, exact), counts, separator))
     if not votes:
-        return _single_column(name, probe)
-    most_fit, _, _, counts, separator = max(votes, key=lambda vote: vote[:3])
-    if most_fit:
+        return next((sign for sign in SEPARATORS if not any(sign in t for _, t in probe)), ",")
+    (enough, *_), counts, separator = max(votes, key=lambda vote: vote[0])
+    if enough:
         return separator
-    usual, _ = Counter(counts[1:]).most_common(1)[0]
-    if usual == counts[0]:
-        k = next(k for k, count in enumerate(counts) if count != usual)
+    usual = _usual_width(counts)
+    start = _first_of(counts, usual)
+    if start and counts[start - 1] > 1 and len(counts) - start < FEW_LINES:
+        _refuse_width(name, probe, counts, start, usual, separator)
+    k = next((k for k in range(start + 1, len(counts)) if counts[k] != usual), start)
+    raise DataError(
+        f"{name}, line {probe[k][0]}: {counts[k]} field{'s' * (counts[k] != 1)}, expected "
+        f"{usual} as in most lines: mend these lines or export again."
+    )
+
+
+def _is_one_number(probe: Probe, counts: Sequence[int], usual: int) -> bool:
+    """Say whether what looks like two fields below a single name is one number with a comma."""
+    numbers = (_COMMA.fullmatch(text.strip()) for _, text in probe[1:])
+    return usual == 2 and counts[0] == 1 and all(numbers)
+
+
+def _without_end(counts: Sequence[int], usual: int) -> Sequence[int]:
+    """Leave out the last lines that have fewer fields: EOF and the like, judged while reading."""
+    end = len(counts)
+    while end > FEW_LINES and len(counts) - end < MOST_TRAILERS and counts[end - 1] < usual:
+        end -= 1
+    return counts[:end]
+
+
+def _usual_width(counts: Sequence[int]) -> int:
+    """Return how many fields most lines have, the first one apart; more where two tie.
+
+    Lines of a single field above a table, however many, say nothing about it.
+    """
+    above = next((k for k, count in enumerate(counts) if count > 1), 0)
+    below = counts[above:]
+    if 0 < above <= MOST_PREAMBLE and len(below) > 1:
+        width = _most_common(below[1:])
+        if np.mean([abs(count - width) <= 1 for count in below]) >= MOSTLY:
+            return width
+    return _most_common(counts[1:] or counts)
+
+
+def _most_common(counts: Sequence[int]) -> int:
+    common = Counter(counts)
+    most = max(common.values())
+    return max(width for width, count in common.items() if count == most)
+
+
+def _first_of(counts: Sequence[int], usual: int) -> int:
+    """Return the first line of the table: as wide as most, or one field more or less."""
+    near = [k for k, count in enumerate(counts) if abs(count - usual) <= 1 and count > 1]
+    exact = counts.index(usual)
+    return min([k for k in near if k >= exact - 1] or [exact])
+
+
+def _first_line(rows: Sequence[tuple[int, list[str]]], counts: Sequence[int], usual: int) -> int:
+    """Return the place of a table's first line, whether or not lines end in a separator.
+
+    Above the first line of the usual width may stand rows, and above them a header, that have one
+    field more or less; a line above a header is none of the table.
+    """
+    exact = start = counts.index(usual)
+    while (
+        start
+        and _is_row(rows[start][1])
+        and abs(counts[start - 1] - usual) <= 1 < counts[start - 1]
+    ):
+        start -= 1
+    return start if start == 0 or not _is_row(rows[start][1]) else exact
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    """Say whether a line holds data and no names."""
+    return any(map(is_time, cells)) or all(map(is_value, cells))
+
+
+def _table_start(
+    name: str,
+    probe: Probe,
+    rows: Sequence[tuple[int, list[str]]],
+    separator: str,
+    has_header: bool,
+) -> tuple[int, int]:
+    """Return the place of the table's first line, and its width; refuse what has no header."""
+    counts = [len(row) for _, row in rows]
+    usual = _usual_width(counts)
+    start = 0 if usual == 1 else _first_line(rows, counts, usual)
+    if has_header and usual > 1:
+        start = header_place(rows, start, usual)
+    values = all(is_value(cell) for cell in rows[start][1]) and has_header
+    if start > MOST_PREAMBLE:
         raise DataError(
-            f"{name}, line {probe[k][0]}: {counts[k]} field{'s' * (counts[k] != 1)}, expected "
-            f"{usual} as in the header: mend these lines or export again."
+            f"{name}, line {probe[start][0]}: the table begins below {start} lines of another "
+            f"shape, expected at most {MOST_PREAMBLE}: remove them, or export a plain table."
         )
-    if separator == "," and usual > counts[0]:
+    if values and start and counts[start - 1] > 1:
+        _refuse_width(name, probe, counts, start, usual, separator)
+    other = width_above(rows[:start])
+    if other:
+        raise _changed(name, probe[start][0], usual, other)
+    return start, usual
+
+
+def _refuse_width(
+    name: str, probe: Probe, counts: Sequence[int], start: int, usual: int, separator: str
+) -> None:
+    """Say that the header has another number of fields than the rows."""
+    found, line = counts[start - 1], probe[start - 1][0]
+    wide = counts.index(usual)
+    if counts[:wide].count(found) > FEW_LINES:
+        raise _changed(name, probe[wide][0], usual, found)
+    if separator == "," and usual > found:
         raise DataError(
-            f"{name}: the header names {counts[0]} columns, but most lines hold {usual} fields, "
+            f"{name}: the header names {found} columns, but most lines hold {usual} fields, "
             "as if the comma were separator and decimal sign in one: export with another "
             "separator, with decimal points, or with quotes around the values."
         )
     raise DataError(
-        f"{name}: the header (line {probe[0][0]}) has {counts[0]} fields, most lines have {usual}, "
-        "expected as many as the header: remove lines above the header, or export a plain table."
+        f"{name}: the header (line {line}) has {found} fields, most lines have {usual}, "
+        "expected as many as the header: mend the header, or export a plain table."
     )
 
 
-def _single_column(name: str, probe: Probe) -> str:
-    """Return a sign that does not stand in a file of one column; refuse a title above a table."""
-    for separator in SEPARATORS:
-        counts = Counter(len(split_line(text, separator)) for _, text in probe[1:])
-        usual, _ = counts.most_common(1)[0]
-        if usual > 2 or (usual == 2 and separator != ","):  # 1,5 may be one value
-            raise DataError(
-                f"{name}, line {probe[0][0]}: {quoted(probe[0][1])} where the header was expected, "
-                f"for most lines have {usual} fields: remove the lines above the header."
-            )
-    return next((sign for sign in SEPARATORS if not any(sign in t for _, t in probe)), ",")
+def _changed(name: str, line: int, found: int, expected: int) -> DataError:
+    return DataError(
+        f"{name}, line {line}: {found} fields, expected {expected} as in the lines above: if "
+        "columns were added or left out there, make two files of it, or export it again."
+    )
 
 
 def _readable(probe: Probe, separator: str) -> float:
-    """Return the share of cells that are empty, numbers or times under a separator."""
+    """Say how well the cells under a separator can be read: their number times their share."""
     cells = [c for _, text in probe[1:200] for c in split_line(text, separator)]
-    good = sum(_is_value(cell) for cell in cells)
-    return good / max(len(cells), 1)
+    good = sum(is_value(cell) for cell in cells)
+    return good * good / max(len(cells), 1)
 
 
-def _is_value(cell: str) -> bool:
-    patterns = (*NUMBERS.values(), *FORMATS.values(), *NOT_READ_YET.values())
-    return cell in NULLS or any(pattern.fullmatch(cell) for pattern in patterns)
+def find_signs(path: Path, header: Header, dialect: Dialect, settings: ReadSettings) -> Signs:
+    """Find how numbers are written, from the first lines and from lines all over the file.
 
-
-def _header(
-    name: str, probe: Probe, rows: list[list[str]]
-) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Return the column names and the rows; one empty field too many at the end is tolerated.
-
-    A row with another number of fields comes back empty: no witness for what columns hold.
+    Raises
+    ------
+    DataError
+        They can be read in two ways, or are written in two.
     """
-    names, body = rows[0], rows[1:]
-    widths = Counter(len(row) for row in body)
-    usual, _ = widths.most_common(1)[0]
-    ends_empty = all(row[-1] == "" for row in body if len(row) == usual)
-    if usual == len(names) + 1 and ends_empty:
-        names = [*names, ""]
-    elif usual == len(names) - 1 and names[-1] == "":
-        names = names[:-1]
-    if usual != len(names):
-        line = probe[1 + [len(row) for row in body].index(usual)][0]
+    evidence = NumberEvidence()
+    if settings.decimal is not None:
+        evidence.left = [signs for signs in evidence.left if signs.decimal == settings.decimal]
+        if settings.thousands is None and settings.decimal is not None:
+            evidence.left.sort(key=lambda signs: bool(signs.thousands))
+    if settings.thousands is not None:
+        evidence.left = [signs for signs in evidence.left if signs.thousands == settings.thousands]
+    only = len(evidence.left) == 1
+    width = len(header.names)
+    full = [(number, row) for number, row in header.rows if len(row) == width]
+    counted = set()
+    for place, name in enumerate(header.names):
+        first: dict[str, int] = {}
+        for number, row in full:
+            first.setdefault(row[place], number)
+        if _counts_otherwise(name, [*first]):
+            counted.add(place)
+        for cell, number in first.items():
+            if name.casefold() == "time_ms":
+                break  # WinCC's day numbers have a comma of their own
+            shown = _witness(cell, place in counted)
+            evidence.add(shown, f", line {number}, column {quoted(name)}")
+    try:
+        return evidence.decide()
+    except UndecidedNumbersError:
+        for text in lines_further_down(path, dialect.encoding):
+            row = split_line(text, dialect.separator)
+            for place, cell in enumerate(row if len(row) == width else ()):
+                evidence.add(_witness(cell, place in counted), "")
+    except MixedNumbersError as fault:
+        if settings.decimal is not None or only:
+            return Signs(settings.decimal or ".", settings.thousands or "")  # reading refuses it
+        raise _mixed(path.name, fault) from None
+    try:
+        return evidence.decide()
+    except MixedNumbersError as fault:
+        raise _mixed(path.name, fault) from None
+    except UndecidedNumbersError as fault:
+        if settings.decimal is not None:
+            return Signs(settings.decimal)
+        one, other = fault.readings
+        ways = [f"{float(way.plain(fault.example)):g} with {way.told()}" for way in (one, other)]
         raise DataError(
-            f"{name}, line {line}: {usual} field{'s' * (usual != 1)}, expected {len(names)} as in "
-            "the header: mend the header, or export a plain table."
-        )
-    if all(map(_is_value, names)) or find_format(names[:1], FORMATS):
-        raise DataError(
-            f"{name}, line {probe[0][0]}: values where names were expected "
-            f"({quoted(probe[0][1])}): add a header line with the names of the columns."
-        )
-    called = Counter(column or _unnamed(position) for position, column in enumerate(names))
-    twice = [column for column, count in called.items() if count > 1]
-    if twice:
-        raise DataError(
-            f"{name}: the header names {quoted(twice[0])} more than once, expected each column "
-            "once: rename or remove the other."
-        )
-    return tuple(names), [row if len(row) == usual else [] for row in body]
+            f"{path.name}{fault.where}: {quoted(fault.example)} is {ways[0]}, {ways[1]}, and no "
+            "other number here tells, expected numbers that can be read in one way: say by "
+            f'data.decimal = "{one.decimal}" or "{other.decimal}".'
+        ) from None
 
 
-def _unnamed(position: int) -> str:
-    return f"column {position + 1}"
+def _counts_otherwise(name: str, cells: Sequence[str]) -> bool:
+    """Say whether a column holds epochs, Excel's days or quality codes.
+
+    These have no signs between thousands, whatever the values beside them.
+    """
+    numeric_time = sounds_like_time(name) and time_formats_of(cells, True, 0)
+    return bool(numeric_time) or QUALITY.fullmatch(name.strip()) is not None
 
 
-def _find_decimal(
-    name: str, probe: Probe, names: tuple[str, ...], rows: list[list[str]], separator: str
-) -> str:
-    """Return the decimal sign of the first lines; the point where there is none to be seen."""
-    seen: dict[str, str] = {}
-    thousands_only = True
-    for (number, _), row in zip(probe[1:], rows, strict=True):
-        for column, cell in zip(names, row, strict=False):
-            if "," not in cell and ("." not in cell or "." in seen):
-                continue
-            if _THOUSANDS.fullmatch(cell):
-                raise DataError(
-                    f"{name}, line {number}, column {quoted(column)}: {quoted(cell)} has a "
-                    "thousands separator, expected plain numbers: export without thousands "
-                    "separators."
-                )
-            for sign, pattern in _DECIMALS.items():
-                if sign not in seen and pattern.fullmatch(cell):
-                    seen[sign] = f"line {number}, column {quoted(column)}: {quoted(cell)}"
-            if _DECIMALS[","].fullmatch(cell) and not _GROUPS.fullmatch(cell):
-                thousands_only = False
-    if len(seen) == 2:
-        raise DataError(
-            f"{name}: decimal point and decimal comma in one file ({seen['.']}; {seen[',']}), "
-            "expected one of them: say which by data.decimal, or export anew."
-        )
-    if "," in seen and thousands_only:
-        raise DataError(
-            f"{name}, {seen[',']} may be a decimal comma or a thousands separator, and no other "
-            "number here tells, expected numbers that can be read in one way: say by data.decimal."
-        )
-    return next(iter(seen), ".")
+def _witness(cell: str, counts_otherwise: bool) -> list[str]:
+    """Return what a cell says of how numbers are written: nothing, itself, or its fraction."""
+    if is_time(cell):
+        return []
+    return [_WHOLE.sub("0", cell) if counts_otherwise else cell]
+
+
+def _mixed(name: str, fault: MixedNumbersError) -> DataError:
+    ways = [f"{quoted(cell)}{where}" for cell, where in (fault.one, fault.other)]
+    return DataError(
+        f"{name}: numbers are written in two ways ({'; '.join(ways)}), expected one decimal sign: "
+        "say which by data.decimal, or export anew."
+    )
+
+
+__all__ = ["Dialect", "describe_all", "find_signs", "sniff"]

@@ -26,8 +26,12 @@ class Tally:
     kept: int = 0
     sorted: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    first_dropped: dict[str, str] = field(default_factory=dict)
+    """Reason -> where the first line dropped for it stands; for damage of the file, not of rows."""
     not_numbers: Counter[str] = field(default_factory=Counter)
     """Tag -> cells that hold something, but no number."""
+    unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    """Tag -> texts that nobody knows, and their cells."""
     absurd: Counter[str] = field(default_factory=Counter)
     """Tag -> cells beyond every physical value."""
     firsts: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -39,8 +43,27 @@ class Tally:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def drop(self, reason: str, where: str, rows: int = 1) -> None:
+        """Count lines that are dropped; the first of each reason is remembered."""
+        self.dropped[reason] += rows
+        self.first_dropped.setdefault(reason, where)
+
+    def take(self, other: Tally) -> None:
+        """Take the lines that another counted as dropped, and its notes; not its rows."""
+        self.dropped.update(other.dropped)
+        for reason, where in other.first_dropped.items():
+            self.first_dropped.setdefault(reason, where)
+        for sentence in other.notes:
+            self.note(sentence)
+
     def account(self, tags: Sequence[str]) -> RowAccount:
         """Return where the rows went; what is said of tags comes in their order."""
+        lines = [
+            f"{count} line{'s' * (count > 1)} dropped as {reason} (first: "
+            f"{self.first_dropped[reason]})"
+            for reason, count in sorted(self.dropped.items())
+            if reason in self.first_dropped
+        ]
         cells = [
             f"tag {tag}: {_cells(count)} not {'a number' if count == 1 else 'numbers'} "
             f"(first: {self.firsts['not a number', tag]}): treated as missing"
@@ -52,12 +75,19 @@ class Tally:
             for tag in tags
             if (count := self.absurd[tag])
         ]
+        cells += [
+            f"tag {tag}: unknown text{'s' * (len(texts) > 1)} "
+            f"{', '.join(f'{quoted(text)} ({count})' for text, count in texts.most_common(5))}: "
+            "say by data.texts what is meant"
+            for tag in tags
+            if (texts := self.unknown.get(tag))
+        ]
         return RowAccount(
             rows_in=self.rows_in,
             kept=self.kept,
             dropped=dict(sorted(self.dropped.items())),
             sorted=self.sorted,
-            notes=tuple(self.notes + cells),
+            notes=tuple(self.notes + lines + cells),
         )
 
 

@@ -1,7 +1,8 @@
 """Texts and stamps of a time column in, UTC microseconds out.
 
-A further time format is one pattern in `FORMATS` and one parser in `PARSERS`, and its line in
-`NOT_READ_YET` goes.
+Formats are in `time_formats.py`, the choice among them over a whole column in `time_evidence.py`,
+zones and daylight saving in `clocks.py`; here are times in several columns, and which times can
+be true.
 """
 
 from __future__ import annotations
@@ -16,7 +17,46 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sensor_ad.records import Ints
+from sensor_ad.exports.time_cells import (
+    DAY_US,
+    MAX_OFFSET_MIN,
+    MINUTE_US,
+    SECOND_US,
+    BadTimeError,
+)
+from sensor_ad.exports.time_evidence import PLAUSIBLE_FROM_US, PLAUSIBLE_TO_US
+from sensor_ad.exports.time_formats import by_name
+from sensor_ad.records import Bools, Floats, Ints
+
+__all__ = [
+    "ARROW_TYPES",
+    "FORMATS",
+    "IN_FUTURE",
+    "MILLISECONDS",
+    "NAIVE",
+    "NOT_READ_YET",
+    "NOT_READ_YET_BY_NAME",
+    "ODD_YEAR",
+    "ZONED",
+    "BadTimeError",
+    "add_bias",
+    "add_milliseconds",
+    "find_format",
+    "implausible",
+    "join_date_time",
+    "parse_times",
+    "show_time",
+    "sounds_like_time",
+    "stamps_us",
+    "to_utc",
+]
+
+MILLISECONDS = 1_000
+"""In a second."""
+ODD_YEAR = "year before 1980 or after 2100"
+"""Reason for dropping a row: a clock without battery, or a stamp that means none."""
+IN_FUTURE = "more than a day in the future"
+"""Reason for dropping a row; a day, because a plant's clock may be in any zone."""
 
 _SPELLINGS = {"/": "-", ",": ".", " +": "+", " -": "-", " Z": "Z"}
 """How plants write ISO times -> how Arrow reads them."""
@@ -61,15 +101,6 @@ _TIME_NAMES = re.compile(
 )
 
 
-class BadTimeError(Exception):
-    """The time in row `index` of what was parsed cannot be understood."""
-
-    def __init__(self, index: int, reason: str):
-        super().__init__(reason)
-        self.index = index
-        self.reason = reason
-
-
 def sounds_like_time(name: str) -> bool:
     """Say whether a column's name is one that time columns have."""
     return _TIME_NAMES.search(name) is not None
@@ -97,7 +128,7 @@ def parse_times(cells: Any, time_format: str) -> Ints:
     cells
         (T,) Arrow array of strings, none of them null.
     time_format
-        A key of `FORMATS`.
+        Name of a time format.
 
     Returns
     -------
@@ -108,7 +139,9 @@ def parse_times(cells: Any, time_format: str) -> Ints:
     BadTimeError
         For the first cell that is not of that format.
     """
-    return PARSERS[time_format](cells)
+    if time_format in PARSERS:
+        return PARSERS[time_format](cells)
+    return by_name(time_format).parse(cells)
 
 
 def stamps_us(stamps: Any) -> Ints:
@@ -147,9 +180,94 @@ def to_utc(time_us: Ints, zone: str) -> Ints:
     return naive
 
 
+def join_date_time(date_us: Ints, time_of_day_us: Ints) -> Ints:
+    """Put together a column of dates and one of times of day.
+
+    Parameters
+    ----------
+    date_us
+        (T,) int64 microseconds since 1970 of midnights.
+    time_of_day_us
+        (T,) int64 microseconds since midnight, as `time_formats.TIME_OF_DAY` reads them.
+
+    Raises
+    ------
+    BadTimeError
+        For the first date that has a time of day itself.
+    """
+    own = date_us % DAY_US != 0
+    if own.any():
+        raise BadTimeError(int(np.argmax(own)), "has a time of day itself")
+    return date_us + time_of_day_us
+
+
+def add_milliseconds(time_us: Ints, milliseconds: Floats | Ints) -> Ints:
+    """Add a column of milliseconds beside one of whole seconds (Citect).
+
+    Parameters
+    ----------
+    time_us
+        (T,) int64 microseconds since 1970.
+    milliseconds
+        (T,) from 0 to below 1000.
+
+    Raises
+    ------
+    BadTimeError
+        For the first row in which they are outside that range, or the time has a fraction already.
+    """
+    within = (milliseconds >= 0) & (milliseconds < MILLISECONDS)  # NaN is not
+    bad = ~within | (time_us % SECOND_US != 0)
+    if bad.any():
+        index = int(np.argmax(bad))
+        why = "has a fraction of a second itself" if within[index] else "has none to add"
+        raise BadTimeError(index, f"{why}, expected whole seconds and milliseconds from 0 to 999")
+    added: Ints = np.rint(milliseconds * 1_000).astype(np.int64)
+    return time_us + added
+
+
+def add_bias(time_us: Ints, bias_min: Floats | Ints, east_positive: bool = False) -> Ints:
+    """Turn local times with a column of biases into UTC (FactoryTalk's `Time Bias`).
+
+    Windows, on which these systems run, defines: UTC = local time + bias, so that a bias is
+    negative east of Greenwich: -60 in Berlin's winter, 480 in Seattle's (TIME_ZONE_INFORMATION).
+
+    Parameters
+    ----------
+    time_us
+        (T,) int64 microseconds since 1970 on the local clock.
+    bias_min
+        (T,) minutes.
+    east_positive
+        The biases are offsets from UTC instead: UTC = local time - bias.
+
+    Raises
+    ------
+    BadTimeError
+        For the first bias that no place has.
+    """
+    whole = np.isfinite(bias_min) & (np.abs(bias_min) <= MAX_OFFSET_MIN)
+    whole &= np.where(whole, bias_min, 0.5) % 1 == 0
+    if not whole.all():
+        raise BadTimeError(
+            int(np.argmin(whole)), f"has no bias of whole minutes within ±{MAX_OFFSET_MIN}"
+        )
+    bias_us = bias_min.astype(np.int64) * MINUTE_US
+    return time_us - bias_us if east_positive else time_us + bias_us
+
+
+def implausible(time_us: Ints, now_us: int) -> dict[str, Bools]:
+    """Return, by reason, which of (T,) UTC times cannot be true: (T,) bool, no row in two."""
+    odd = (time_us < PLAUSIBLE_FROM_US) | (time_us >= PLAUSIBLE_TO_US)
+    return {ODD_YEAR: odd, IN_FUTURE: ~odd & (time_us > now_us + DAY_US)}
+
+
 def show_time(time_us: int) -> str:
     """Write a UTC time for a message."""
-    stamp = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(time_us))
+    try:
+        stamp = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(time_us))
+    except OverflowError:  # beyond the year 9999: whoever reads a number so wrongly should see it
+        return f"in the year {np.datetime64(int(time_us), 'us').astype('datetime64[Y]')}"
     return stamp.replace(tzinfo=None).isoformat(" ") + " UTC"
 
 

@@ -1,0 +1,98 @@
+"""Mutated exports: none crashes, hangs, or loses a row; and what fuzzing has found stays mended."""
+
+import time
+
+import pytest
+from export_seeds import seeds, wide
+from fuzz_exports import Case, check, run_cases
+
+from sensor_ad.errors import DataError
+from sensor_ad.exports import ReadSettings, open_export
+
+CASES = 800
+"""Files of one run of the suite."""
+
+
+@pytest.mark.parametrize("seed", seeds(), ids=lambda seed: seed.name)
+def test_seeds_are_read_as_they_are(tmp_path, seed):
+    assert (
+        check(Case(seed, dict(seed.files), ReadSettings(**seed.settings), False, True), tmp_path)
+        == ""
+    )
+
+
+def test_mutated_exports(tmp_path):
+    found = run_cases(range(CASES), 4, tmp_path)
+
+    assert found.defects == {}
+    assert found.files == CASES
+    assert found.kept > 0.2 * found.files  # the seeds are not hurt beyond reading
+    assert found.refused > 0.2 * found.files
+
+
+def refusal(folder, files, **settings):
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(DataError) as fault:
+        export = open_export([folder], ReadSettings(**settings))
+        list(export.chunks())
+    return str(fault.value)
+
+
+def test_digits_without_end_stall_nobody(tmp_path):
+    text = wide().replace("2026-01-13 23:03:00", "1" * 200_000 + "x")
+    began = time.process_time()
+
+    said = refusal(tmp_path, {"plant.csv": text})
+
+    assert time.process_time() - began < 2
+    assert said.startswith("plant.csv, line 3: '1111111111111111111111111111111111111111…' cannot")
+
+
+def test_a_cell_beyond_the_limit_of_pythons_reader_is_counted(tmp_path):
+    text = wide() + "end," + "x" * 200_000 + "\n"
+
+    assert "line 26: 2 fields" in refusal(tmp_path, {"plant.csv": text})
+
+
+def test_a_file_without_the_others_time_column_is_refused(tmp_path):
+    files = {"a.csv": wide(), "b.csv": wide(header="stamp,flow,p_1,T 2")}
+
+    assert refusal(tmp_path, files) == (
+        "b.csv: lacks 'time' and adds 'stamp', expected the columns of a.csv: read these files "
+        "apart, or name the columns in data.ignore_columns."
+    )
+
+
+def test_milliseconds_beyond_a_second_are_no_time(tmp_path):
+    text = wide(header="time,Milliseconds,a,b", cells=lambda k, row: [row[0], "500", *row[2:]])
+    text = text.replace(",500,", ",99999999999999999999,", 1)
+
+    assert refusal(tmp_path, {"plant.csv": text}) == (
+        "plant.csv, line 2: '2026-01-13 22:58:00 99999999999999999999' cannot be read as a time, "
+        "expected ISO 8601 as in the first rows, such as 2026-01-31 23:59:00: mend or remove this "
+        "row."
+    )
+
+
+def test_markers_and_rows_without_a_name_in_one_block(tmp_path):
+    rows = [f"t{k % 2},2026-01-13 22:00:{k // 2:02d},{k}\n" for k in range(40)]
+    rows[20:20] = ["$RT_OFF$,2026-01-13 22:00:10,0\n", ",2026-01-13 22:00:10,5\n"]
+    (tmp_path / "plant.csv").write_text("tag,time,value\n" + "".join(rows))
+
+    account = open_export([tmp_path], ReadSettings()).account()
+
+    assert (account.rows_in, account.kept) == (42, 40)
+    assert account.dropped == {
+        "marker row of the recorder": 1,
+        "row without the name of a tag": 1,
+    }
+
+
+def test_times_beyond_all_years_are_refused(tmp_path):
+    text = wide(time="9999-12-31T23:%M:%S-05:00")
+
+    assert refusal(tmp_path, {"plant.csv": text}) == (
+        "plant.csv, line 2: the time in the year 10000, expected times from 1980 to today: correct "
+        "the clock, or data.time_format."
+    )
