@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plant
 import pytest
+import tomli_w
 import torch
 
 from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
@@ -86,9 +87,13 @@ def irregular_times(folder):
     (folder / "bad.csv").write_text(text_of(frame.rename_axis("time")))
 
 
-def descending(folder):
-    (folder / "bad.csv").write_text(text_of(rows().iloc[::-1]))
-    plant.write_config(folder / CONFIG, data={"lookback_rows": 100})
+def deviating(folder):
+    (folder / "bad.csv").write_text(text_of(rows()))
+    columns = ["time", *rows().columns, "level"]
+    profile = {"version": 1, "kind": "csv", "layout": "wide", "columns": columns}
+    profile |= {"separator": ";", "time_columns": ["time"]}
+    (folder / "profile.toml").write_text(tomli_w.dumps(profile))
+    plant.write_config(folder / CONFIG, data={"profile": "profile.toml"})
 
 
 def not_a_table(folder):
@@ -248,13 +253,13 @@ CASES = {
         "the times of the export are irregular (most steps lie between 9 s and 346 s), a steady "
         "sampling period was expected; set prepare.period_s to the period wanted.",
     ),
-    "descending beyond the look-back": (
-        descending,
+    "export that deviates from its profile": (
+        deviating,
         SCORE,
         DATA,
-        "bad.csv, row 102: its time 2026-01-05 03:18:00 UTC lies more than 100 rows behind rows of "
-        "a later time (up to 2026-01-05 04:59:00 UTC), expected rows in time order within that "
-        "look-back: the file runs backwards, export it with the oldest row first.",
+        "bad.csv: deviates from its profile: separator is ',', not ';'; column 'level' is missing; "
+        "expected what data.profile says: export it as before, or freeze a new profile (sensor-ad "
+        "inspect --save-profile).",
     ),
     "binary file": (
         not_a_table,
@@ -281,8 +286,8 @@ CASES = {
         folder_without_exports,
         ("inspect", "exports"),
         DATA,
-        "exports: no export in this folder (1 files), expected *.csv, *.txt, *.tsv, *.parquet: "
-        "name the folder that holds them.",
+        "exports: no export in this folder (1 files), expected *.csv, *.txt, *.tsv, *.parquet, "
+        "*.xlsx, *.xlsm: name the folder that holds them.",
     ),
     "hour that the clock shows twice": (
         hour_that_comes_twice,
