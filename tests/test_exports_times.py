@@ -22,8 +22,6 @@ from sensor_ad.exports.time_formats import FORMATS, TIME_OF_DAY, by_name
 from sensor_ad.exports.times import (
     IN_FUTURE,
     ODD_YEAR,
-    add_bias,
-    add_milliseconds,
     implausible,
     join_date_time,
 )
@@ -542,36 +540,6 @@ def test_time_of_day_and_date_in_two_columns():
     assert (refused.value.index, refused.value.reason) == (1, "has a time of day itself")
     with pytest.raises(BadTimeError):
         TIME_OF_DAY.parse(pa.array(["24:01"]))
-
-
-def test_milliseconds_beside_seconds():
-    time_us = np.array([0, SECOND, 2 * SECOND + 1])
-    assert add_milliseconds(time_us[:2], np.array([0.0, 999.5])).tolist() == [0, 1_999_500]
-    for milliseconds, index, why in (
-        ([0, 1000, 0], 1, "has none to add"),
-        ([0, -1, 0], 1, "has none to add"),
-        ([np.nan, 0, 0], 0, "has none to add"),
-        ([0, 0, 5], 2, "has a fraction of a second itself"),
-    ):
-        with pytest.raises(BadTimeError) as refused:
-            add_milliseconds(time_us, np.array(milliseconds))
-        expected = f"{why}, expected whole seconds and milliseconds from 0 to 999"
-        assert (refused.value.index, refused.value.reason) == (index, expected)
-
-
-def test_bias_has_the_sign_of_windows():
-    """Berlin in winter has -60, Seattle 480: UTC = local time + bias."""
-    local = np.array([us("2026-01-01 01:00"), us("2025-12-31 16:00")])
-    assert add_bias(local, np.array([-60, 480])).tolist() == [us("2026-01-01")] * 2
-    assert (
-        add_bias(local, np.array([60.0, -480.0]), east_positive=True).tolist()
-        == [us("2026-01-01")] * 2
-    )
-    for bias in (1e9, np.nan, 0.5):
-        with pytest.raises(BadTimeError) as refused:
-            add_bias(local, np.array([0, bias]))
-        reason = "has no bias of whole minutes within ±959"
-        assert (refused.value.index, refused.value.reason) == (1, reason)
 
 
 def test_implausible_times_by_reason():
