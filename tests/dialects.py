@@ -163,8 +163,8 @@ def expected(
                 quality[row, k] = BAD_TEXTS[cell]
             if dialect.codes is not None:
                 code = table.codes[row][k]
-                lost = cell == "" and code == Quality.BAD  # a bad event without a value
-                quality[row, k] = Quality.BAD if lost else max(quality[row, k], code)
+                bad = code == Quality.BAD  # without a value, too
+                quality[row, k] = Quality.BAD if bad else max(quality[row, k], code)
     values[quality >= Quality.BAD] = np.nan
     order = np.argsort(table.time_us)
     columns = np.arange(len(table.tags))

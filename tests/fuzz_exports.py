@@ -37,6 +37,7 @@ from sensor_ad.errors import DataError, ResourceError, UsageError
 from sensor_ad.exports import ReadSettings, open_export
 from sensor_ad.exports.blocks import quality_of
 from sensor_ad.exports.imports import Imports
+from sensor_ad.exports.order import OutOfOrderError
 from sensor_ad.records import Quality
 
 REFUSALS = (DataError, UsageError, ResourceError)
@@ -163,7 +164,10 @@ def check(case: Case, folder: Path) -> str:
     assert not np.isinf(values).any(), "an infinite value"
     assert (np.isnan(values) == (quality >= Quality.BAD)).all(), "value and quality differ"
     if case.twice:
-        again = read(folder, _other_blocks(case.settings), case.keep)
+        try:
+            again = read(folder, _other_blocks(case.settings), case.keep)
+        except OutOfOrderError:
+            return ""  # rows in any order go through the disk only when none was handed out before
         for one, other in zip(found[:3], again[:3], strict=True):
             np.testing.assert_array_equal(one, other, "other blocks give other readings")
         assert (tags, account) == again[3:5], f"other blocks: {account}, {again[4]}"
@@ -175,6 +179,8 @@ def _check_refused_again(case: Case, folder: Path, said: str) -> None:
         read(folder, _other_blocks(case.settings), case.keep)
     except REFUSALS:
         return  # which of several faults is met first may depend on the blocks
+    if "rows behind rows of a later time" in said:
+        return  # as above
     raise AssertionError(f"refused in one size of blocks, read in another: {said}")
 
 

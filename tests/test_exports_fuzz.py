@@ -96,3 +96,11 @@ def test_times_beyond_all_years_are_refused(tmp_path):
         "plant.csv, line 2: the time in the year 10000, expected times from 1980 to today: correct "
         "the clock, or data.time_format."
     )
+
+
+@pytest.mark.parametrize("text", ["x\n\nx\n", "x\nx\nx\n"])
+def test_headers_alone_are_no_table(tmp_path, text):
+    assert refusal(tmp_path, {"plant.csv": text}) == (
+        "plant.csv: no row below the header in line 1, expected rows: export a stretch of time "
+        "that has data."
+    )

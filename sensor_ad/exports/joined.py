@@ -27,6 +27,8 @@ from sensor_ad.records import Ints, Quality
 
 def share_no_tag(sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> bool:
     """Say whether files have nothing but the time in common, or all of their columns."""
+    if not all({*layout.columns} <= {*source.columns} for source in sources):
+        return False
     hidden = {*layout.columns, *settings.label_columns, *settings.ignore_columns}
     kinds = {frozenset(set(source.columns) - hidden) for source in sources}
     names = [name for kind in kinds for name in kind]

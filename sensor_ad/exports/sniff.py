@@ -102,8 +102,10 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
             "expected the header in one line: export without line breaks in names."
         )
     header = find_header(path.name, rows[start:], width, settings)
+    _check_rows(path.name, header)
     above = [row for number, row in rows[start:] if number < header.rows[0][0]]
     header = replace(header, rows=[pair for pair in header.rows if pair[1] not in above])
+    _check_rows(path.name, header)
     dialect = Dialect(
         encoding=encoding,
         separator=separator,
@@ -124,6 +126,14 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
     columns = describe_all(header, signs)
     columns = _look_further(path, dialect, columns)
     return dialect, {c.name: c for c in columns if not (c.unnamed and c.first_line == 0)}
+
+
+def _check_rows(name: str, header: Header) -> None:
+    if not header.rows:
+        raise NoRowsError(
+            f"{name}: no row below the header in line {header.line}, expected rows: export a "
+            "stretch of time that has data."
+        )
 
 
 def describe_all(header: Header, signs: Signs) -> list[Column]:
