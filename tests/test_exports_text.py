@@ -265,6 +265,20 @@ def test_quote_that_is_not_closed(tmp_path, block_bytes):
     )
 
 
+@pytest.mark.parametrize("block_bytes", [100, 200, 300, 400, 500, 8 << 20])
+def test_open_quote_swallows_no_rows_of_a_later_block(tmp_path, block_bytes):
+    """Where times are read as text no column shows that a line is out of the common."""
+    rows = [f"2026-01-14 {k:02d}:03:00;{'x' * (k % 3 == 0)};{k},25;{40 + k},5" for k in range(24)]
+    rows[0] = "2026-01-14 12:03 AM;x;0,25;40,5"
+    rows[16] = '2026-01-14 16:03:00;x;16,25;"43,83'
+    path = write(tmp_path, table(rows, "time;flow;p_1;T 2"))
+
+    assert refusal(path, block_bytes=block_bytes) == (
+        "plant.csv, line 18: a quote is opened and not closed, expected both in one line: remove "
+        "it, or export without line breaks in texts."
+    )
+
+
 @pytest.mark.parametrize("block_bytes", BLOCKS)
 def test_quote_within_a_cell(tmp_path, block_bytes):
     """Inch marks are text; what stands behind a closed quote makes the row unreadable."""

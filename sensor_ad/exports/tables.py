@@ -27,7 +27,7 @@ from sensor_ad.exports.reshape import real_separator, table_blocks
 from sensor_ad.exports.sieve import Shape, Sieve
 from sensor_ad.exports.sniff import Dialect
 from sensor_ad.exports.tally import Tally
-from sensor_ad.exports.text import TextBlock, text_blocks
+from sensor_ad.exports.text import TextBlock, count_lines, text_blocks
 from sensor_ad.records import Ints
 
 PLAIN_BLOCKS = 4
@@ -149,13 +149,21 @@ class TableReader:
         if not self.sieve.suspects(text, self._is_guarded()):
             try:
                 table = self._arrow(text.data, self.as_text, ARROW_BLOCK_BYTES)
-                self.sieve.passed(len(table))
-                return _Parsed(table, len(table), np.arange(len(table)))
+                if self._is_one_row_a_line(text.data, len(table)):
+                    self.sieve.passed(len(table))
+                    return _Parsed(table, len(table), np.arange(len(table)))
             except pa.ArrowInvalid:
                 pass
         sifted = self.sieve.sift(text)
         table = self._arrow_or_text(sifted.data) if sifted.data else None
         return _Parsed(table, sifted.rows, sifted.ordinals)
+
+    @staticmethod
+    def _is_one_row_a_line(data: bytes, rows: int) -> bool:
+        """Say whether no quote stays open: it would swallow the lines that follow it."""
+        quotes = data.count(b'"')
+        lines = count_lines(data) + (not data.endswith(b"\n")) if quotes else rows
+        return quotes % 2 == 0 and rows == lines
 
     def _arrow_or_text(self, data: bytes) -> Any:
         """Parse rows; a column that is not plain is read as text from now on."""
