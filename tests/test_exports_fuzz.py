@@ -2,6 +2,8 @@
 
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from export_seeds import seeds, wide
 from fuzz_exports import Case, check, run_cases
@@ -104,3 +106,23 @@ def test_headers_alone_are_no_table(tmp_path, text):
         "plant.csv: no row below the header in line 1, expected rows: export a stretch of time "
         "that has data."
     )
+
+
+@pytest.mark.parametrize("block_bytes", [500, 8 << 20])
+def test_damage_in_times_is_told_whatever_the_block(tmp_path, block_bytes):
+    text = wide(separator=";", time="%d.%m.%Y %H:%M:%S").replace(" 23:03", " 2\x173:03")
+    (tmp_path / "plant.csv").write_text(text)
+    export = open_export([tmp_path], ReadSettings(block_bytes=block_bytes))
+    list(export.chunks())
+
+    assert export.account().dropped == {"damaged line": 1}
+
+
+def test_a_zone_that_nobody_knows_in_parquet(tmp_path):
+    stamps = pa.array([1_700_000_000_000_000, 1_700_000_001_000_000])
+    times = stamps.cast(pa.timestamp("us", "Plant/Hall 4"))
+    pq.write_table(pa.table({"time": times, "a": [1.0, 2.0]}), tmp_path / "plant.parquet")
+
+    (chunk,) = open_export([tmp_path], ReadSettings()).chunks()
+
+    assert chunk.time_us.tolist() == stamps.to_pylist()

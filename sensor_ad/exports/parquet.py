@@ -109,6 +109,9 @@ def _as_wanted(column: Any, kind: Any) -> Any:
 
 def _describe(name: str, position: int, column: PlainColumn, probe: Any) -> Column:
     """Say what a column holds; numbers are times only where the column is called so."""
+    if probe is not None and pa.types.is_timestamp(probe.type) and probe.type.tz is not None:
+        # They count from an instant whatever zone they name, be it one that nobody knows.
+        probe = probe.cast(pa.int64()).cast(pa.timestamp(probe.type.unit, "UTC"))
     cells = [] if probe is None else probe.cast(pa.string()).to_pylist()
     lines = [(row, cell.strip()) for row, cell in enumerate(cells, 1) if cell]
     seen = describe(name, position, lines, Signs(), column.unnamed)

@@ -28,6 +28,8 @@ DAMAGED_SHARE = 1e-2
 MOST_TRAILERS = 10
 """Lines below the last row that are no rows."""
 
+DELETE = 127
+"""The control character that is not below a blank."""
 RAGGED = "wrong number of fields"
 CUT_OFF = "cut off at the end of the file"
 DAMAGED = "damaged line"
@@ -96,23 +98,24 @@ class Sieve:
         self.overrun = False
         """Whether too many lines on end were like no row."""
 
-    def suspects(self, text: TextBlock, guarded: bool) -> bool:
+    def suspects(self, text: TextBlock, guarded: bool, text_time: bool) -> bool:
         """Say whether a block must be sifted even if every line has the right number of fields.
 
         `guarded` says that a column is read as numbers or times: then a header or the like does
-        not pass unnoticed.
+        not pass unnoticed. `text_time`: the time is read as text, so that damage in it would.
         """
         data = text.data
         if text.unfinished or b"\0" in data:
             return True
         if not guarded:
-            signs = np.frombuffer(data, dtype=np.uint8)
             tail = data[-2_000:].split(b"\n")[-MOST_TRAILERS - 1 :]
             return (
-                bool(is_control(signs).any())
+                _has_control(data)
                 or any(header in data for header in self.shape.headers)
                 or any(_TRAILER_WORDS.match(line.decode("utf-8", "replace")) for line in tail)
             )
+        if text_time and _has_control(data):
+            return True
         return b'"' in data and bool(strange_quotes(data, self.shape.separator).any())
 
     def passed(self, rows: int) -> None:
@@ -343,3 +346,12 @@ class Sieve:
         if not self.first_ragged:
             found = f"{fields} field{'s' * (fields != 1)}" if fields else "a quote within a cell"
             self.first_ragged = f"line {line}: {found}"
+
+
+def _has_control(data: bytes) -> bool:
+    """Say whether there are control characters; mostly counting what is below a blank will do."""
+    signs = np.frombuffer(data, dtype=np.uint8)
+    below, feeds = np.count_nonzero(signs < ord(" ")), np.count_nonzero(signs == ord("\n"))
+    if below == feeds and not (signs == DELETE).any():
+        return False
+    return bool(is_control(signs).any())

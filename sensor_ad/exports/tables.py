@@ -86,6 +86,7 @@ class TableReader:
         self.plain_blocks: Counter[str] = Counter()
         """Column read as text -> blocks on end in which it was what was wanted."""
         self.as_text = {name for name, kind in wanted.items() if kind == pa.string()}
+        self.time = None if time is None else time[0]
         dialect = source.dialect
         self.sieve = Sieve(
             Shape(
@@ -146,7 +147,7 @@ class TableReader:
 
     def _parse(self, text: TextBlock) -> _Parsed:
         """Parse a block: at once when it is plain, else without what is no row."""
-        if not self.sieve.suspects(text, self._is_guarded()):
+        if not self.sieve.suspects(text, self._is_guarded(), self.time in self.as_text):
             try:
                 table = self._arrow(text.data, self.as_text, ARROW_BLOCK_BYTES)
                 if self._is_one_row_a_line(text.data, len(table)):
