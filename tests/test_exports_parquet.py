@@ -224,6 +224,19 @@ def test_local_time_in_doubt(tmp_path):
     )
 
 
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_texts_that_are_no_utf8_are_refused(tmp_path, dictionary):
+    columns = {
+        "time": pd.date_range("2026-01-01", periods=4, freq="s"),
+        "valve": ["open", "shut", "open", "shut"],
+    }
+    path = write(tmp_path, columns, use_dictionary=dictionary, compression="none")
+    path.write_bytes(path.read_bytes().replace(b"open", b"op\xa7n"))
+
+    assert refusal(path).startswith("plant.parquet: a damaged Parquet file (")
+    assert "UTF8" in refusal(path)
+
+
 def test_damaged_file_is_refused(tmp_path):
     columns = {
         "time": pd.date_range("2026-01-01", periods=1_000, freq="s"),
