@@ -126,3 +126,10 @@ def test_a_zone_that_nobody_knows_in_parquet(tmp_path):
     (chunk,) = open_export([tmp_path], ReadSettings()).chunks()
 
     assert chunk.time_us.tolist() == stamps.to_pylist()
+
+
+@pytest.mark.parametrize("length", [1_000, 200_000, 2_000_000])
+def test_one_endless_line_is_refused(tmp_path, length):
+    said = refusal(tmp_path, {"plant.csv": "time\ta\tb\n2026-01-01 00:00:00\t1" + "ab" * length})
+
+    assert said.startswith("plant.csv")

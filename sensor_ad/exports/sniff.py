@@ -191,7 +191,8 @@ def _find_separator(name: str, probe: Probe) -> str:
         fits = float(np.mean([abs(count - usual) <= 1 for count in body]))
         exact = float(np.mean([count == usual for count in body]))
         enough = fits >= MOSTLY and (len(body) > 1 or len(counts) == 1)
-        first = split_line(probe[start][1], separator)[0]  # 31.01.2026 of 31.01.2026, 12:00;1
+        cells = split_line(probe[start][1], separator)  # none where a cell is far too long
+        first = cells[0] if cells else ""  # 31.01.2026 of 31.01.2026, 12:00;1
         named = first in NULLS or not is_value(first)
         readable = _readable(probe[start:], separator)
         votes.append(((enough, named, readable, exact), counts, separator))
