@@ -477,6 +477,21 @@ def test_flipped_bytes_never_change_a_value(tmp_path):
     assert outcomes == {"refused", "read"}
 
 
+@pytest.mark.parametrize("part", ["xl/styles.xml", "xl/sharedStrings.xml", "docProps/core.xml"])
+def test_part_under_a_damaged_name(tmp_path, part):
+    """Without its styles every date would be a number, and openpyxl does not miss them."""
+    path = write(tmp_path, {"Data": TABLE})
+    whole = path.read_bytes()
+    start = whole.rindex(part.encode())  # in the directory; the part itself has the right name
+    damaged = part[:-1] + "m"
+    path.write_bytes(whole[:start] + damaged.encode() + whole[start + len(part) :])
+
+    assert refusal(path) == (
+        f"plant.xlsx: a damaged workbook (File name in directory {damaged!r} and header "
+        f"{part.encode()!r} differ.), expected one that can be unpacked: copy or export it again."
+    )
+
+
 def test_without_openpyxl(tmp_path, monkeypatch):
     path = write(tmp_path, {"Data": TABLE})
     monkeypatch.setitem(sys.modules, "openpyxl", None)

@@ -70,8 +70,10 @@ def check_workbook(path: Path) -> None:
             _check_kind(path.name, {part.filename for part in parts})
             _check_sizes(path.name, parts)
             for part in parts:
-                if part.filename.endswith((".xml", ".rels")):
-                    with archive.open(part) as opened:
+                # Opening compares the names that the directory and the part itself give: a part
+                # under a damaged name would be taken for one that is not there.
+                with archive.open(part) as opened:
+                    if part.filename.endswith((".xml", ".rels")):
                         _check_doctype(path.name, part.filename, opened.read(1_024))
     except _DAMAGE as fault:
         said = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
