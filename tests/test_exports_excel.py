@@ -492,6 +492,21 @@ def test_part_under_a_damaged_name(tmp_path, part):
     )
 
 
+def test_directory_that_is_not_whole(tmp_path):
+    """A comment said to be long hides the members behind it, the styles among them."""
+    path = write(tmp_path, {"Data": TABLE})
+    damaged = bytearray(path.read_bytes())
+    entry = damaged.rindex(b"xl/styles.xml") - 46
+    before = damaged.rindex(b"PK\x01\x02", 0, entry)
+    damaged[before + 33] ^= 1  # the comment of the member before is 256 bytes longer
+    path.write_bytes(damaged)
+
+    assert refusal(path) == (
+        "plant.xlsx: a damaged workbook (its directory is not whole), expected one that can be "
+        "unpacked: copy or export it again."
+    )
+
+
 def test_without_openpyxl(tmp_path, monkeypatch):
     path = write(tmp_path, {"Data": TABLE})
     monkeypatch.setitem(sys.modules, "openpyxl", None)

@@ -15,6 +15,8 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _END = b"PK\x05\x06"
 _END_BYTES = 22
 _LONGEST_COMMENT = 0xFFFF
+_MOST_COUNTED = 0xFFFF
+"""Members that the end record can count; a larger archive has this number there."""
 _ENTRY = struct.Struct("<4s6H3I5H2I")
 """One member in the directory of a ZIP (APPNOTE 4.3.12)."""
 MOST_DIRECTORY_BYTES = 1 << 20
@@ -33,16 +35,13 @@ class Member:
 
 def zip_members(path: Path) -> list[Member] | None:
     """Return the members of a ZIP archive, at most a megabyte of them; None: it is damaged."""
+    end = _end(path)
+    if end is None:
+        return None
+    at, record = end
+    length, start = struct.unpack_from("<2I", record, 12)
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        tail_bytes = min(size, _END_BYTES + _LONGEST_COMMENT)
-        file.seek(size - tail_bytes)
-        tail = file.read()
-        end = tail.rfind(_END)
-        if end < 0 or end + _END_BYTES > len(tail):
-            return None
-        length, start = struct.unpack_from("<2I", tail, end + 12)
-        start = min(start, size - tail_bytes + end - min(length, size))  # or a ZIP64's
+        start = min(start, at - min(length, at))  # or a ZIP64's
         file.seek(max(start, 0))
         directory = file.read(min(length, MOST_DIRECTORY_BYTES))
     members = []
@@ -55,6 +54,29 @@ def zip_members(path: Path) -> list[Member] | None:
         members.append(Member(name, bool(flags & 1)))
         at += sum(lengths)
     return members or None
+
+
+def is_complete(path: Path, members: int) -> bool:
+    """Say whether a ZIP archive's end counts as many members as were found in its directory.
+
+    Python's zipfile does not compare: damaged lengths let it skip the rest of a directory.
+    """
+    end = _end(path)
+    counted = None if end is None else struct.unpack_from("<H", end[1], 10)[0]
+    return counted == min(members, _MOST_COUNTED)
+
+
+def _end(path: Path) -> tuple[int, bytes] | None:
+    """Return where the end record of a ZIP archive stands, and its bytes."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        tail_bytes = min(size, _END_BYTES + _LONGEST_COMMENT)
+        file.seek(size - tail_bytes)
+        tail = file.read()
+    end = tail.rfind(_END)
+    if end < 0 or end + _END_BYTES > len(tail):
+        return None
+    return size - tail_bytes + end, tail[end : end + _END_BYTES]
 
 
 def is_workbook(members: list[Member]) -> bool:

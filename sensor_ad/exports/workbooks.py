@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensor_ad.errors import DataError
+from sensor_ad.exports.containers import is_complete
 
 MOST_BYTES = 4 << 30
 """Of all parts, unpacked; a full sheet of 100 columns takes about 3 GiB."""
@@ -67,6 +68,8 @@ def check_workbook(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
+            if not is_complete(path, len(parts)):
+                raise zipfile.BadZipFile("its directory is not whole")
             _check_kind(path.name, {part.filename for part in parts})
             _check_sizes(path.name, parts)
             for part in parts:
