@@ -44,6 +44,8 @@ class AlarmFigures:
     """Rows from the start of each event that was found to the first alarm in it."""
     false_events: int
     """Runs of alarms, at most APART rows apart being one, without a labelled row."""
+    false_share: float
+    """Share of the normal rows with an alarm: one endless run is one event at most."""
 
     @property
     def recall(self) -> float:
@@ -144,8 +146,8 @@ def alarm_figures(alarm: Bools, label: Bools, apart: int = APART) -> AlarmFigure
     --------
     >>> alarm = np.array([True, False, False, False, False, True])
     >>> label = np.array([False, False, False, True, True, True])
-    >>> alarm_figures(alarm, label, apart=1)
-    AlarmFigures(events=1, found=1, delays=(2,), false_events=1)
+    >>> alarm_figures(alarm, label, apart=1)  # doctest: +ELLIPSIS
+    AlarmFigures(events=1, found=1, delays=(2,), false_events=1, false_share=0.333...)
     """
     alarm, label = np.asarray(alarm, dtype=bool), np.asarray(label, dtype=bool)
     starts, ends = event_bounds(label)
@@ -159,4 +161,5 @@ def alarm_figures(alarm: Bools, label: Bools, apart: int = APART) -> AlarmFigure
     if len(rows):
         runs = np.split(rows, np.flatnonzero(np.diff(rows) > apart) + 1)
         false = sum(not label[run[0] : run[-1] + 1].any() for run in runs)
-    return AlarmFigures(len(starts), len(delays), tuple(delays), false)
+    share = float(alarm[~label].mean()) if not label.all() else 0.0
+    return AlarmFigures(len(starts), len(delays), tuple(delays), false, share)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.jobs import results
 from benchmarks.metrics import Figures, Judged, at_rows, figures, pooled
 from sensor_ad.records import Bools, Floats
 
@@ -133,13 +132,7 @@ def score_all(
 ) -> Iterator[Scored]:
     """Score experiment after experiment, several at a time."""
     job = partial(score_experiment, root, config, network, threads)
-    if processes == 1 or len(names) == 1:
-        yield from map(job, names)
-        return
-    # Started afresh: torch's threads do not survive a fork.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
-        yield from pool.map(job, names)
+    yield from results(job, names, processes)
 
 
 def print_row(name: str, rows: int, f: Figures, rest: str = "") -> None:
@@ -205,22 +198,22 @@ def run_networks(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from sensor_ad.config import NETWORK_WORDS
 
     words = NETWORK_WORDS if arguments.networks == "all" else arguments.networks.split(",")
-    results: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for word in words:
         print(f"\nmodel.name = {word}")
-        results[word] = run(root, arguments, word)
+        found[word] = run(root, arguments, word)
     print(
         f"\nPooled over all tests\n{'network':<12}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}"
         f"{'AP':>8}{'mean AUC':>10}{'mean AP':>9}{'s':>7}"
     )
-    for word, result in results.items():
-        found, mean = result["pooled"]["sensor_ad, all"], result["pooled"]["mean of tests"]
+    for word, result in found.items():
+        pool, mean = result["pooled"]["sensor_ad, all"], result["pooled"]["mean of tests"]
         print(
-            f"{word:<12}{found['f1']:>7.3f}{found['far']:>8.2f}{found['mar']:>8.2f}"
-            f"{found['auc']:>8.3f}{found['ap']:>8.3f}{mean['auc']:>10.3f}{mean['ap']:>9.3f}"
+            f"{word:<12}{pool['f1']:>7.3f}{pool['far']:>8.2f}{pool['mar']:>8.2f}"
+            f"{pool['auc']:>8.3f}{pool['ap']:>8.3f}{mean['auc']:>10.3f}{mean['ap']:>9.3f}"
             f"{result['seconds']:>7.0f}"
         )
-    return results
+    return found
 
 
 def real_data() -> Path:

@@ -156,6 +156,7 @@ def test_alarm_figures_by_hand():
     assert (found.events, found.found, found.delays) == (3, 2, (3, 0))
     # 10 and 14 are one, 120 is one; 199 belongs to the event that begins at 200.
     assert found.false_events == 2
+    assert found.false_share == pytest.approx(4 / 260)
     assert found.recall == pytest.approx(2 / 3)
 
 
