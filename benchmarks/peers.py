@@ -25,6 +25,8 @@ LIMIT_QUANTILE = 0.99
 """Row-wise T² and Q are joined in units of this quantile on training rows."""
 SCALE_FLOOR = 1 / 4
 """Of the fixed scaling: a tag's spread is at least this share of its training range."""
+NOISE_DRAWS = 20
+"""Random tables that a parallel analysis averages over."""
 BLOCK = 4096
 """Windows laid flat at a time."""
 
@@ -62,14 +64,33 @@ class Pca:
         return np.asarray((inside / self.variance).sum(axis=1), dtype=np.float64)
 
 
-def fit_pca(x: Floats, share: float = EXPLAINED) -> Pca:
-    """Fit principal components to (N, D) rows; as many as explain `share` of the variance."""
+def fit_pca(x: Floats, kept: float = EXPLAINED) -> Pca:
+    """Fit principal components to (N, D) rows: a number of them, or a share of the variance."""
     from sklearn.decomposition import PCA
 
     N, D = x.shape
-    kept = PCA(share, svd_solver="covariance_eigh" if N > D else "full").fit(x)
-    variance = np.maximum(kept.explained_variance_, np.finfo(np.float32).eps)
-    return Pca(kept.mean_, kept.components_.T, variance)
+    found = PCA(kept, svd_solver="covariance_eigh" if N > D else "full").fit(x)
+    variance = np.maximum(found.explained_variance_, np.finfo(np.float32).eps)
+    return Pca(found.mean_, found.components_.T, variance)
+
+
+def parallel_analysis(x: Floats, seed: int = 0) -> int:
+    """Count the components that tell more than noise would (Horn, Psychometrika 30, 1965).
+
+    Parameters
+    ----------
+    x
+        (N, D) rows, each column of standard deviation 1.
+    """
+    rng = np.random.default_rng(seed)
+    noise = [_eigenvalues(rng.standard_normal(x.shape)) for _ in range(NOISE_DRAWS)]
+    above = _eigenvalues(x) > np.mean(noise, axis=0)
+    return max(1, int(np.argmin(above)) if not above.all() else len(above))
+
+
+def _eigenvalues(x: Floats) -> Floats:
+    """(D,) of the covariance, from the highest down."""
+    return np.linalg.eigvalsh(np.cov(x, rowvar=False))[::-1]
 
 
 def z_scores(values: Floats, train_rows: int) -> Floats:

@@ -147,8 +147,8 @@ def _print_measures(judged: Sequence[Judged], methods: Sequence[str]) -> None:
     first = [one for one in judged if one.seed == 0]
     events = sum(one.views["given"].events for one in first if one.method == PROGRAM)
     print(
-        "\nOther measures, smoothed score: means; series whose highest score lies in an event (also "
-        f"as\ngiven and causal); of {events} events those found before a series' first and third "
+        "\nOther measures, smoothed score: means; series whose highest score lies in an event (as "
+        f"given\nand causal, too); of {events} events those found before a series' first and third "
         "false one"
     )
     print(
