@@ -2,18 +2,18 @@
 
 The program runs as it comes (its default configuration) on all 34 experiments with faults; alarms
 are taken at its own limit. Labels are read by a second function, after an experiment was scored.
+Change-points are judged by NAB as on SKAB's leaderboard; rules (multiples of the limit, networks)
+are chosen on random halves of the experiments and judged on the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.halves import chosen_on_halves
+from benchmarks.jobs import results
 from benchmarks.metrics import Figures, Judged, at_rows, figures, pooled
+from benchmarks.nab import WINDOW_S, Nab, nab, pooled_nab
 from sensor_ad.records import Bools, Floats
 
 TRAINING_ROWS = 400
@@ -42,6 +45,14 @@ PUBLISHED = (
     ("Isolation forest", 0.29, 2.56, 82.89),
 )
 """Published, SKAB leaderboard: F1, FAR in percent, MAR in percent, pooled over the 34 tests."""
+PUBLISHED_NAB = (
+    ("MSCRED", 32.42, 55, 342),
+    ("Isolation forest", 26.16, 76, 135),
+    ("T²+Q (PCA)", 25.35, 72, 232),
+    ("Conv-AE", 23.61, 82, 23),
+    ("LSTM-AE", 23.51, 88, 69),
+)
+"""Published, SKAB leaderboard: NAB (standard), missed change-points, false ones."""
 HEAD = (
     f"{'experiment':<22}{'rows':>7}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}{'AP':>8}"
     f"{'limit':>8}{'events':>8}{'s':>7}"
@@ -113,6 +124,29 @@ def judge(root: Path, scored: Scored) -> Judged:
     return Judged(scored.score, scored.alarm, label)
 
 
+def judge_changes(root: Path, scored: Scored, factor: float = 1.0) -> Nab:
+    """Read the change-points of an experiment that was scored; judge alarms at its limit by NAB.
+
+    Parameters
+    ----------
+    factor
+        The limit's multiple that the score must pass instead, if not 1.
+    """
+    labels = _read(root, scored.name, lambda column: column in ("datetime", "changepoint"))
+    labels = labels.iloc[TRAINING_ROWS:]
+    times = pd.DatetimeIndex(labels.index)
+    time_s = (times - times[0]).total_seconds().to_numpy()
+    return nab(at_limit(scored, factor), labels["changepoint"].to_numpy() > 0, time_s)
+
+
+def at_limit(scored: Scored, factor: float) -> Bools:
+    """(T,) rows whose score passes a multiple of the limit; the program's own alarms for 1."""
+    if factor == 1:
+        return scored.alarm
+    passed: Bools = np.nan_to_num(scored.score, nan=-np.inf) > factor * scored.limit
+    return passed
+
+
 def _read(root: Path, name: str, wanted: object) -> pd.DataFrame:
     return pd.read_csv(
         root / f"{name}.csv",
@@ -133,13 +167,7 @@ def score_all(
 ) -> Iterator[Scored]:
     """Score experiment after experiment, several at a time."""
     job = partial(score_experiment, root, config, network, threads)
-    if processes == 1 or len(names) == 1:
-        yield from map(job, names)
-        return
-    # Started afresh: torch's threads do not survive a fork.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
-        yield from pool.map(job, names)
+    yield from results(job, names, processes)
 
 
 def print_row(name: str, rows: int, f: Figures, rest: str = "") -> None:
@@ -150,15 +178,25 @@ def print_row(name: str, rows: int, f: Figures, rest: str = "") -> None:
     )
 
 
-def run(root: Path, arguments: argparse.Namespace, network: str = "") -> dict[str, Any]:
-    """Score, then judge; print the table as it grows."""
+def run(
+    root: Path, arguments: argparse.Namespace, network: str = ""
+) -> tuple[dict[str, Any], list[Judged], list[Nab]]:
+    """Score, then judge; print the table as it grows.
+
+    Returns
+    -------
+    All figures for a file; each experiment's rows and changes at the program's own limit.
+    """
     names = experiments(root, arguments.only)
+    factors = limit_factors(arguments.factors)
     began = time.monotonic()
     print(
         f"{'experiment':<22}{'rows':>7}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}{'AP':>8}", end=""
     )
     print(f"{'limit':>8}{'events':>8}{'s':>7}")
     tests: dict[str, Judged] = {}
+    changes: dict[float, list[Nab]] = {factor: [] for factor in factors}
+    rules: dict[str, list[Judged]] = {rule_name(factor): [] for factor in factors}
     table = []
     counts = arguments.processes, arguments.threads
     for scored in score_all(root, names, arguments.config, network, *counts):
@@ -168,14 +206,28 @@ def run(root: Path, arguments: argparse.Namespace, network: str = "") -> dict[st
         print_row(scored.name, len(judged.label), found, rest)
         facts = {"limit": scored.limit, "events": scored.events, "seconds": scored.seconds}
         table.append({"experiment": scored.name, **asdict(found), **facts})
+        for factor in factors:
+            alarm = at_limit(scored, factor)
+            changes[factor].append(judge_changes(root, scored, factor))
+            rules[rule_name(factor)].append(Judged(judged.score, alarm, judged.label))
     seconds = time.monotonic() - began
     summary = summarise(tests)
+    found_nab = print_nab(pooled_nab(changes[1.0]))
+    if len(factors) > 1:
+        print_rules(rules, {rule_name(f): changes[f] for f in factors})
     not_scored = sum(int((~np.isfinite(test.score)).sum()) for test in tests.values())
     print(
         f"\n{not_scored} rows could not be scored: they count as normal, with the lowest score. "
         f"{seconds:.0f} s in all ({counts[0]} processes of {counts[1]} threads)."
     )
-    return {"experiments": table, "pooled": summary, "not_scored": not_scored, "seconds": seconds}
+    result = {
+        "experiments": table,
+        "pooled": summary,
+        "nab": found_nab,
+        "not_scored": not_scored,
+        "seconds": seconds,
+    }
+    return result, list(tests.values()), changes[1.0]
 
 
 def summarise(tests: dict[str, Judged]) -> dict[str, dict[str, float]]:
@@ -200,27 +252,67 @@ def summarise(tests: dict[str, Judged]) -> dict[str, dict[str, float]]:
     return {**summary, "mean of tests": {"auc": auc, "ap": ap}}
 
 
+def limit_factors(text: str) -> list[float]:
+    """Read `--factors`: numbers with commas; 1 is always among them."""
+    return sorted({1.0, *(float(word) for word in text.split(",") if word)})
+
+
+def rule_name(factor: float) -> str:
+    """Name the rule that takes alarms at a multiple of the limit."""
+    return "own limit" if factor == 1 else f"limit × {factor:g}"
+
+
+def print_nab(found: Nab) -> dict[str, float]:
+    """Print NAB next to the published values; returns ours."""
+    print(f"\nChange-points, NAB (standard, {WINDOW_S:g} s to the right): of {found.windows}")
+    print(f"{'':<22}{'NAB':>7}{'missed':>8}{'false':>8}")
+    print(f"{'sensor_ad, all':<22}{found.score:>7.2f}{found.missed:>8}{found.false:>8}")
+    for name, score, missed, false in PUBLISHED_NAB:
+        print(f"{name:<22}{score:>7.2f}{missed:>8}{false:>8}")
+    return {"score": found.score, **asdict(found)}
+
+
+def print_rules(rules: dict[str, list[Judged]], changes: dict[str, list[Nab]]) -> None:
+    """Print each rule on all experiments, and what choosing on random halves gives."""
+    print(f"\n{'rule, all tests':<22}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'NAB':>8}")
+    for rule, tests in rules.items():
+        f, score = figures(pooled(tests)), pooled_nab(changes[rule]).score
+        print(f"{rule:<22}{f.f1:>7.3f}{f.far:>8.2f}{f.mar:>8.2f}{score:>8.2f}")
+    if len(next(iter(rules.values()))) > 1:
+        by_f1 = chosen_on_halves(rules, lambda tests: figures(pooled(tests)).f1)
+        by_nab = chosen_on_halves(changes, lambda parts: pooled_nab(parts).score)
+        print(f"F1, rule chosen on random halves: {by_f1.statement}")
+        print(f"NAB, rule chosen on random halves: {by_nab.statement}")
+
+
 def run_networks(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Score all experiments with one network after another; print one line for each."""
+    """Score all experiments with one network after another; print one line for each.
+
+    Then what choosing among the networks on random halves of the experiments gives.
+    """
     from sensor_ad.config import NETWORK_WORDS
 
     words = NETWORK_WORDS if arguments.networks == "all" else arguments.networks.split(",")
-    results: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    rules: dict[str, list[Judged]] = {}
+    changes: dict[str, list[Nab]] = {}
     for word in words:
         print(f"\nmodel.name = {word}")
-        results[word] = run(root, arguments, word)
+        found[word], rules[word], changes[word] = run(root, arguments, word)
     print(
         f"\nPooled over all tests\n{'network':<12}{'F1':>7}{'FAR %':>8}{'MAR %':>8}{'AUC':>8}"
         f"{'AP':>8}{'mean AUC':>10}{'mean AP':>9}{'s':>7}"
     )
-    for word, result in results.items():
-        found, mean = result["pooled"]["sensor_ad, all"], result["pooled"]["mean of tests"]
+    for word, result in found.items():
+        pool, mean = result["pooled"]["sensor_ad, all"], result["pooled"]["mean of tests"]
         print(
-            f"{word:<12}{found['f1']:>7.3f}{found['far']:>8.2f}{found['mar']:>8.2f}"
-            f"{found['auc']:>8.3f}{found['ap']:>8.3f}{mean['auc']:>10.3f}{mean['ap']:>9.3f}"
+            f"{word:<12}{pool['f1']:>7.3f}{pool['far']:>8.2f}{pool['mar']:>8.2f}"
+            f"{pool['auc']:>8.3f}{pool['ap']:>8.3f}{mean['auc']:>10.3f}{mean['ap']:>9.3f}"
             f"{result['seconds']:>7.0f}"
         )
-    return results
+    if len(words) > 1:
+        print_rules(rules, changes)
+    return found
 
 
 def real_data() -> Path:
@@ -243,13 +335,16 @@ def main() -> None:
     parser.add_argument(
         "--networks", default="", help="words of model.name, with commas, or all; one line each"
     )
+    parser.add_argument(
+        "--factors", default="", help="multiples of the limit to judge as well, such as 1.5,2"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     arguments = parser.parse_args()
     if arguments.config is not None:
         print(f"Settings of {arguments.config}, not the program's defaults.")
     root = real_data() / "skab"
-    result = run_networks(root, arguments) if arguments.networks else run(root, arguments)
+    result = run_networks(root, arguments) if arguments.networks else run(root, arguments)[0]
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
 

@@ -401,3 +401,44 @@ def masked_rows(index, columns, limits, usual, resting, max_hole):
             if cause[c]:
                 masked[c].append(row)
     return masked, faults
+
+
+def vus_pr(score, label, window, thresholds=250):
+    """Compute the volume under the surface of precision and recall, row by row."""
+    T, events = len(score), []
+    for t in range(T):
+        if label[t] and (t == 0 or not label[t - 1]):
+            events.append([t, t])
+        if label[t]:
+            events[-1][1] = t
+    ranked = sorted(score, reverse=True)
+    levels = [ranked[int(k * (T - 1) / (thresholds - 1))] for k in range(thresholds)]
+    areas = []
+    for w in range(window + 1):
+        blurred = []
+        for t in range(T):
+            total = 1.0 if label[t] else 0.0
+            for start, end in events:
+                away = start - t if t < start else t - end
+                if 0 < away <= w // 2:
+                    total += math.sqrt(1 - away / w)
+            blurred.append(min(total, 1.0))
+        wide = [[max(start - w // 2, 0), min(end + w // 2, T - 1)] for start, end in events]
+        joined = [wide[0]]
+        for k in range(1, len(wide)):
+            if events[k - 1][1] + w // 2 < events[k][0] - w // 2:
+                joined.append(wide[k])
+            else:
+                joined[-1][1] = wide[k][1]
+        area, before = 0.0, 0.0
+        for level in levels:
+            above = [t for t in range(T) if score[t] >= level]
+            hits = sum(blurred[t] for t in above)
+            outside = sum(blurred[t] for t in above if not label[t])
+            positive = (2 * sum(label) + outside) / 2
+            found = sum(any(a <= t <= b for t in above) for a, b in joined) / len(joined)
+            recall = min(hits / positive, 1.0) * found
+            area += (recall - before) * hits / len(above)
+            before = recall
+        areas.append(area)
+    return sum(areas) / len(areas)
