@@ -57,6 +57,8 @@ BROKEN = (
 )
 SIGNS = b",;\t|\"'\r\n .:-/=#[]()\0"
 MOST_LINES = 400
+MOST_REPEATED = 100
+"""Bytes of a cell that is made long: it may be long already."""
 
 
 def mutate(data: bytes, seed: Seed, random: Generator) -> bytes:
@@ -240,7 +242,7 @@ def _quote(cells: list[bytes], k: int, random: Generator) -> None:
 
 
 def _long_cell(cells: list[bytes], k: int, random: Generator) -> None:
-    cells[k] = cells[k] * int(random.choice([10, 1_000, 20_000]))
+    cells[k] = cells[k][:MOST_REPEATED] * int(random.choice([10, 1_000, 20_000]))
 
 
 def other_number(data: bytes, random: Generator) -> bytes:
