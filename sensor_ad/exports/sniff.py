@@ -19,14 +19,14 @@ from sensor_ad.exports.numbers import (
     UndecidedNumbersError,
 )
 from sensor_ad.exports.preamble import MOST_PREAMBLE, header_place, width_above
-from sensor_ad.exports.probe import Probe, first_lines, split_line
+from sensor_ad.exports.probe import Probe, check_cells, first_lines, split_line
 from sensor_ad.exports.separators import (
     changed_width,
     find_separator,
     refuse_width,
     usual_width,
 )
-from sensor_ad.exports.settings import ReadSettings
+from sensor_ad.exports.settings import SEPARATORS, ReadSettings
 from sensor_ad.exports.tally import quoted
 from sensor_ad.exports.text import lines_further_down
 from sensor_ad.exports.times import sounds_like_time
@@ -82,6 +82,7 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
     announced = _ANNOUNCED.fullmatch(probe[0][1].strip(" \r"))  # Excel's own first line
     probe = probe[1:] if announced else probe
     given = settings.separator or (announced and announced[1])
+    check_cells(path.name, probe, [given] if given else SEPARATORS)
     if len(probe) <= settings.header:
         raise NoRowsError(
             f"{path.name}: only one line with text, expected a header and rows: "
