@@ -248,7 +248,7 @@ def _said() -> list[Seed]:
     return [
         _one("no header", table(rows[0], rows[1:]), **bare),
         _one("blanks", wide(" ", time="%Y-%m-%dT%H:%M:%S", header="time,a,b,c"), separator=" "),
-        _one("transposed", table(across[0], across[1:]), transposed=True, separator=","),
+        _one("transposed", table(across[0], across[1:]), transposed=True),
         Seed(
             "two files",
             {

@@ -223,6 +223,32 @@ def test_names_that_cannot_be_told_apart(tmp_path, header, sentence):
     assert refusal(write(tmp_path, [header, *body()])) == f"plant.csv: {sentence}"
 
 
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_separator_of_tags_as_lines(tmp_path, sign, decimal):
+    """Found where all lines have as many fields; a decimal comma is in lines of values only."""
+    cells = [[name, *(f"{k}{decimal}{k + 1}" for k in range(9))] for name in "ab"]
+    path = write(tmp_path, map(sign.join, [["time", *TIMES[:9]], *cells]))
+    if sign == decimal == ",":
+        assert refusal(path, transposed=True) == (
+            "plant.csv: no separator gives all lines as many fields, expected one separator of "
+            "tags as lines (data.transposed): say which by data.separator."
+        )
+        return
+
+    values, export = read(path, transposed=True)
+
+    assert export.tags == ("a", "b")
+    np.testing.assert_array_equal(values[:, 0], [float(f"{k}.{k + 1}") for k in range(9)])
+    assert (values[:, 0] == values[:, 1]).all()
+
+
+def test_two_separators_of_tags_as_lines(tmp_path):
+    path = write(tmp_path, ["time;,x", "2026-01-01;2,x"])
+
+    assert refusal(path, transposed=True).startswith("plant.csv: ',' and ';' give all lines as ")
+
+
 def test_header_of_rows():
     """Rows of another width are no witness of what the columns hold."""
     rows = [(3, ["time", "a", ""]), (4, ["x"]), (5, [TIMES[0], "1", ""]), (6, [TIMES[1], "2", ""])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from sensor_ad.errors import DataError
 from sensor_ad.exports.cells import NULLS
 from sensor_ad.exports.header import is_value
 from sensor_ad.exports.preamble import MOST_PREAMBLE
-from sensor_ad.exports.probe import Probe, split_line
-from sensor_ad.exports.settings import SEPARATORS
+from sensor_ad.exports.probe import PROBE_BYTES, Probe, split_line
+from sensor_ad.exports.settings import SEPARATORS, ReadSettings
 from sensor_ad.exports.sieve import MOST_TRAILERS
+from sensor_ad.exports.text import text_blocks
 
 MOSTLY = 0.9
 """Share of lines that must have as many fields as the table."""
@@ -55,6 +57,32 @@ def find_separator(name: str, probe: Probe) -> str:
     raise DataError(
         f"{name}, line {probe[k][0]}: {counts[k]} field{'s' * (counts[k] != 1)}, expected "
         f"{usual} as in most lines: mend these lines or export again."
+    )
+
+
+def separator_across(path: Path, encoding: str, settings: ReadSettings) -> str:
+    """Return the separator of a table with tags as lines: all lines have as many fields with it.
+
+    Raises
+    ------
+    DataError
+        No separator fits, or several do.
+    """
+    lines: list[bytes] = []
+    taken = 0
+    for block in text_blocks(path, encoding, PROBE_BYTES, said=settings.encoding is not None):
+        lines += [line for line in block.lines() if line.strip()]
+        taken += len(block.data)
+        if taken >= PROBE_BYTES and len(lines) > 1:
+            break
+    counts = {sign: {line.count(sign.encode()) for line in lines} for sign in SEPARATORS}
+    fitting = [sign for sign, found in counts.items() if len(found) == 1 and found != {0}]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = f"{' and '.join(map(repr, fitting))} give" if fitting else "no separator gives"
+    raise DataError(
+        f"{path.name}: {found} all lines as many fields, expected one separator of tags as lines "
+        "(data.transposed): say which by data.separator."
     )
 
 
@@ -110,8 +138,8 @@ def refuse_width(
     if separator == "," and usual > found:
         raise DataError(
             f"{name}: the header names {found} columns, but most lines hold {usual} fields, "
-            "as if the comma were separator and decimal sign in one: export with another "
-            "separator, with decimal points, or with quotes around the values."
+            "as if commas stood within values too (decimal signs, dates such as Sep 05, 2005): "
+            "export with another separator, with decimal points, or with quotes around the values."
         )
     raise DataError(
         f"{name}: the header (line {line}) has {found} fields, most lines have {usual}, "

@@ -24,6 +24,7 @@ from sensor_ad.exports.separators import (
     changed_width,
     find_separator,
     refuse_width,
+    separator_across,
     usual_width,
 )
 from sensor_ad.exports.settings import SEPARATORS, ReadSettings
@@ -75,6 +76,9 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
         When the file has no table, or its dialect cannot be told for certain.
     """
     encoding, probe = first_lines(path, settings)
+    if settings.transposed and settings.separator is None:
+        settings = replace(settings, separator=separator_across(path, encoding, settings))
+        encoding, probe = first_lines(path, settings)
     if not probe:
         raise DataError(
             f"{path.name}: only blank lines, expected a header and rows: check the export."
@@ -207,13 +211,15 @@ def _table_start(
     start = 0 if usual == 1 else _first_line(rows, counts, usual)
     if has_header and usual > 1:
         start = header_place(rows, start, usual)
-    values = all(is_value(cell) for cell in rows[start][1]) and has_header
+    first = rows[start][1]
+    above = start > 0 and counts[start - 1] > 1
+    values = has_header and (all(map(is_value, first)) or (above and any(map(is_time, first))))
     if start > MOST_PREAMBLE:
         raise DataError(
             f"{name}, line {probe[start][0]}: the table begins below {start} lines of another "
             f"shape, expected at most {MOST_PREAMBLE}: remove them, or export a plain table."
         )
-    if values and start and counts[start - 1] > 1:
+    if values and above:
         refuse_width(name, probe, counts, start, usual, separator)
     other = width_above(rows[:start])
     if other:
