@@ -18,6 +18,11 @@ def body(cells="1;2", count=30):
     return [f"{time};{cells}" for time in TIMES[:count]]
 
 
+def states():
+    pairs = [("On" if k % 3 else "Off", "Up" if k % 2 else "Down") for k in range(30)]
+    return [f"{time};{one};{other}" for time, (one, other) in zip(TIMES, pairs, strict=True)]
+
+
 def write(folder, lines, name="plant.csv"):
     path = folder / name
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -247,6 +252,22 @@ def test_two_separators_of_tags_as_lines(tmp_path):
     path = write(tmp_path, ["time;,x", "2026-01-01;2,x"])
 
     assert refusal(path, transposed=True).startswith("plant.csv: ',' and ';' give all lines as ")
+
+
+@pytest.mark.parametrize("first", ["", "[UTC]"])
+def test_units_in_brackets_above_states(tmp_path, first):
+    path = write(tmp_path, ["time;a;b", f"{first};[-];(bool)", *states()])
+
+    values, export = read(path)
+
+    assert len(values) == 30 and export.tags == ("a", "b")
+
+
+@pytest.mark.parametrize("units", ["On;Up", "-;bool", "[On];Up"])
+def test_texts_above_states_may_be_a_row_without_its_time(tmp_path, units):
+    path = write(tmp_path, ["time;a;b", f";{units}", *states()])
+
+    assert refusal(path).startswith("plant.csv, line 2: a row with values has no time, ")
 
 
 def test_header_of_rows():
