@@ -26,6 +26,7 @@ from sensor_ad.plots import (
     new_figure,
     png,
     score_unit,
+    time_label,
 )
 from sensor_ad.records import Floats, Ints
 from sensor_ad.states import States
@@ -124,12 +125,13 @@ def map_png(
             shown = days(values) if times else values
             shades = axes.scatter(points[:, 0], points[:, 1], s=9, c=shown, cmap="viridis", lw=0)
             bar = figure.colorbar(shades, ax=axes, aspect=30, pad=0.02)
-            bar.set_label(f"plant time ({zone})" if times else title)
-            if times:
+            bar.set_label(title)
+            if times and len(values):
+                bar.set_label(time_label((int(values.min()), int(values.max())), zone))
                 locator: Any = AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]
                 bar.ax.yaxis.set_major_locator(locator)
                 bar.ax.yaxis.set_major_formatter(
-                    ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
+                    ConciseDateFormatter(locator, tz=zone, show_offset=False)  # type: ignore[no-untyped-call]
                 )
         axes.set_xlabel(axes_words[0])
         axes.set_ylabel(axes_words[1])

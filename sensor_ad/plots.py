@@ -134,8 +134,16 @@ def time_axis(axes: Axes, span: tuple[int, int], zone: tzinfo) -> None:
     # An hour that the clock leaps over in spring is found twice.
     ticks = [tick for tick in np.unique(found) if low <= tick <= high]
     axes.set_xticks(ticks, formatter.format_ticks(ticks))
-    date = formatter.get_offset()
-    axes.set_xlabel(f"plant time ({zone})" + (f" · {date}" if date else ""), labelpad=2)
+    axes.set_xlabel(time_label(span, zone), labelpad=2)
+
+
+def time_label(span: tuple[int, int], zone: tzinfo) -> str:
+    """Return what an axis of time shows: the clock, and from which day to which.
+
+    Ticks give parts of a date only, and matplotlib names the month or year of the last one alone.
+    """
+    first, last = (f"{moment(time_us, zone):%Y-%m-%d}" for time_us in (span[0], span[1] - 1))
+    return f"plant time ({zone}) · {first}" + (f" to {last}" if last > first else "")
 
 
 def thin(values: Floats, most: int = MOST_POINTS) -> Ints:

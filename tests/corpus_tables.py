@@ -39,9 +39,9 @@ CASES = [
     refused(
         "31 commas, and decimal commas without quotes",
         wide(decimal=","),
-        ": the header names 3 columns, but most lines hold 5 fields, as if the comma were "
-        "separator and decimal sign in one: export with another separator, with decimal points, or "
-        "with quotes around the values.",
+        ": the header names 3 columns, but most lines hold 5 fields, as if commas stood "
+        "within values too (decimal signs, dates such as Sep 05, 2005): export with another "
+        "separator, with decimal points, or with quotes around the values.",
     ),
     *(
         one(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
+import zipfile
 import zlib
 from collections.abc import Callable
 
@@ -29,6 +31,8 @@ _TIMES = """
 2026-01-13 22:58:00,5|２０２６-01-13|2026-01-13\u00a022:58:00|2099-01-01 00:00:00
 """
 TIMES = _TIMES.strip().replace("\n", "|").split("|")
+SHEET = ["s", "n", "b", "e", "d", "str", "inlineStr", "A1", "D4", "XFE9", "A0", "-1", "99", ""]
+"""Types, places and styles of a workbook's cells."""
 BROKEN = (
     b"\xff",
     b"\xc3",
@@ -53,6 +57,8 @@ BROKEN = (
 )
 SIGNS = b",;\t|\"'\r\n .:-/=#[]()\0"
 MOST_LINES = 400
+MOST_REPEATED = 100
+"""Bytes of a cell that is made long: it may be long already."""
 
 
 def mutate(data: bytes, seed: Seed, random: Generator) -> bytes:
@@ -60,12 +66,29 @@ def mutate(data: bytes, seed: Seed, random: Generator) -> bytes:
     inner = random.random() < 0.7
     if seed.packed and inner:
         return gzip.compress(_some(gzip.decompress(data), random), mtime=0)
+    if seed.zipped and inner:
+        return _in_archive(data, random)
     if seed.encoding == "utf-16" and inner:
         text = data.decode("utf-16").encode()
         return _some(text, random).decode("utf-8", "replace").encode("utf-16")
     if seed.binary or (seed.packed and not inner):
         return _some(data, random, BYTES)
     return _some(data, random)
+
+
+def _in_archive(data: bytes, random: Generator) -> bytes:
+    """Hurt a part of an archive, mostly the largest: a workbook's sheet."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    names = [name for name in parts if "sheet1" in name or "sharedStrings" in name]
+    chosen = names if random.random() < 0.7 else [*parts]
+    name = chosen[int(random.integers(len(chosen)))]
+    parts[name] = _some(parts[name], random, CELLS if random.random() < 0.6 else ())
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(part), content, zipfile.ZIP_DEFLATED)
+    return file.getvalue()
 
 
 def _some(data: bytes, random: Generator, kinds: tuple[Mutation, ...] = ()) -> bytes:
@@ -219,7 +242,7 @@ def _quote(cells: list[bytes], k: int, random: Generator) -> None:
 
 
 def _long_cell(cells: list[bytes], k: int, random: Generator) -> None:
-    cells[k] = cells[k] * int(random.choice([10, 1_000, 20_000]))
+    cells[k] = cells[k][:MOST_REPEATED] * int(random.choice([10, 1_000, 20_000]))
 
 
 def other_number(data: bytes, random: Generator) -> bytes:
@@ -229,6 +252,16 @@ def other_number(data: bytes, random: Generator) -> bytes:
         return data
     match = found[int(random.integers(len(found)))]
     return data[: match.start()] + _text(random, NUMBERS) + data[match.end() :]
+
+
+def other_cell(data: bytes, random: Generator) -> bytes:
+    """Put a hostile number, time or type into the place of what a sheet's cell holds."""
+    found = list(re.finditer(rb"(?<=<v>)[^<]*|(?<=<t>)[^<]*|(?<= [rst]=\")[^\"]*", data))
+    if not found:
+        return data
+    match = found[int(random.integers(len(found)))]
+    text = _text(random, [NUMBERS, TIMES, SHEET][int(random.integers(3))])
+    return data[: match.start()] + text + data[match.end() :]
 
 
 def other_signs(data: bytes, random: Generator) -> bytes:
@@ -279,6 +312,8 @@ BYTES: tuple[Mutation, ...] = (
     behead,
     repeat_bytes,
 )
+CELLS: tuple[Mutation, ...] = (other_cell, other_cell, other_cell, repeat_bytes, delete_bytes)
+"""Ways to hurt a workbook's sheet."""
 ALL: tuple[Mutation, ...] = (
     *BYTES,
     insert_sign,

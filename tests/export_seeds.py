@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xlsxwriter
 
 BEGIN = datetime(2026, 1, 13, 22, 58, tzinfo=UTC)
 ROWS = 24
@@ -34,6 +35,8 @@ class Seed:
     """Whether its texts are in a gzip."""
     binary: bool = False
     """Whether it is no text."""
+    zipped: bool = False
+    """Whether it is an archive of texts: a workbook."""
 
 
 def at(k: int, pattern: str = "%Y-%m-%d %H:%M:%S", step_s: int = 300) -> str:
@@ -88,7 +91,8 @@ def long(header: str, cells: Callable[[int, str, str], list[str]], separator: st
 @lru_cache(maxsize=1)
 def seeds() -> tuple[Seed, ...]:
     """Return all seeds, in a lasting order."""
-    return (*_dialects(), *_times(), *_cells(), *_events(), *_said(), *_containers())
+    parts = (_dialects, _times, _cells, _events, _said, _containers, _sections, _workbooks)
+    return tuple(seed for part in parts for seed in part())
 
 
 def _one(name: str, text: str, encoding: str = "utf-8", **said: Any) -> Seed:
@@ -244,7 +248,7 @@ def _said() -> list[Seed]:
     return [
         _one("no header", table(rows[0], rows[1:]), **bare),
         _one("blanks", wide(" ", time="%Y-%m-%dT%H:%M:%S", header="time,a,b,c"), separator=" "),
-        _one("transposed", table(across[0], across[1:]), transposed=True, separator=","),
+        _one("transposed", table(across[0], across[1:]), transposed=True),
         Seed(
             "two files",
             {
@@ -276,4 +280,67 @@ def _containers() -> list[Seed]:
 def _parquet(rows: Any) -> bytes:
     file = io.BytesIO()
     pq.write_table(rows, file, row_group_size=10)
+    return file.getvalue()
+
+
+def _sections() -> list[Seed]:
+    tags = "[Tags]\nTagname,EngineeringUnits\n" + "".join(f"FIC{j}.PV,bar\n" for j in range(3))
+    ge_head = "Tagname,TimeStamp,Value,DataQuality"
+    ge = long(ge_head, lambda k, tag, value: [tag, at(k), value, "Good" if k % 5 else "Bad"])
+
+    def aveva(k: int, tag: str, value: str) -> list[str]:
+        day, clock = at(k, "%Y/%m/%d"), at(k, "%H:%M:%S.000")
+        return [tag, "0", day, clock, "0", value, "192" if k % 5 else "0"]
+
+    head = "ASCII\n,\nAdmin,1,Server Local,10,0\n"
+    rows = long("", aveva).split("\n", 1)[1]
+    return [
+        _one("ge", f"* by hand\n{tags}[Data]\n{ge}"),
+        _one("ge twice", f"{tags}[Data]\n{ge}\n[Messages]\nTopic\nx\n[Data]\n{ge_head}\n"),
+        _one("aveva", head + rows),
+        _one("influx", _influx("double", 0) + "\n" + _influx("long", 2)),
+    ]
+
+
+def _influx(kind: str, first: int) -> str:
+    """Write two tables of annotated CSV under one header."""
+    head = [
+        ["#datatype", "string", "long", "dateTime:RFC3339", kind, "string", "string"],
+        ["#group", "false", "false", "false", "false", "true", "true"],
+        ["#default", "_result", "", "", "", "", "pump"],
+        ["", "result", "table", "_time", "_value", "_field", "_measurement"],
+    ]
+    cells = numbers(2)
+    rows = [
+        ["", "", f"{first + j}", at(k, "%Y-%m-%dT%H:%M:%SZ"), cells[k][j], f"f{first + j}", ""]
+        for j in range(2)
+        for k in range(ROWS)
+    ]
+    if kind == "long":
+        rows = [[*row[:4], row[4].split(".")[0], *row[5:]] for row in rows]
+    return table(head[0], [*head[1:], *rows])
+
+
+def _workbooks() -> list[Seed]:
+    texts = [line.split(",") for line in wide().splitlines()]
+    texts[5][2] = "Bad"
+    rows = numbers(3)
+    dates = [(BEGIN + timedelta(seconds=300 * k)).replace(tzinfo=None) for k in range(ROWS)]
+    typed = [[time, *map(float, row)] for time, row in zip(dates, rows, strict=True)]
+    typed[7][1], typed[8][2] = "Bad", None
+    said = [["Report", None], [], ["time", "flow", "p_1", "T 2"], *typed]
+    return [
+        Seed("excel", {"plant.xlsx": _workbook(said)}, binary=True, zipped=True),
+        Seed("excel texts", {"plant.xlsx": _workbook(texts)}, binary=True, zipped=True),
+    ]
+
+
+def _workbook(rows: list[list[Any]]) -> bytes:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file, {"default_date_format": "yyyy-mm-dd hh:mm:ss"})
+    book.set_properties({"created": BEGIN.replace(tzinfo=None)})  # the same bytes always
+    sheet = book.add_worksheet("Data")
+    for k, row in enumerate(rows):
+        sheet.write_row(k, 0, row)
+    book.close()
     return file.getvalue()

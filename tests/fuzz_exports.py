@@ -4,7 +4,8 @@ Run by hand for as many files as there is time for::
 
     python tests/fuzz_exports.py 200000 --jobs 2
 
-Case `k` of a seed is the same on every machine: ``--case K`` shows one again.
+Case `k` of a seed is the same on every machine: ``--case K`` shows one again, together with the
+``--only`` it was met with.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ MOST_BLOCKS = 60
 """Of a file: thousands of tiny ones take seconds, and no plant has them."""
 
 
+Part = tuple[range, int, str, tuple[str, ...]]
+"""Numbers of cases, seed, folder for files, names of the exports to begin with (none: all)."""
+
+
 class HangError(Exception):
     """A file took longer than `HANG_S`."""
 
@@ -98,10 +103,11 @@ class Case:
     twice: bool
 
 
-def make_case(number: int, seed: int = 0) -> Case:
-    """Return case `number`: always the same."""
+def make_case(number: int, seed: int = 0, only: tuple[str, ...] = ()) -> Case:
+    """Return case `number`: always the same; `only` of exports of these names."""
     random = np.random.default_rng([seed, number])
-    chosen = seeds()[number % len(seeds())]
+    some = [one for one in seeds() if not only or one.name in only]
+    chosen = some[number % len(some)]
     files = dict(chosen.files)
     victim = sorted(files)[int(random.integers(len(files)))]
     files[victim] = mutate(files[victim], chosen, random)
@@ -190,9 +196,11 @@ def _other_blocks(settings: ReadSettings) -> ReadSettings:
     return ReadSettings(**said)
 
 
-def run_case(number: int, seed: int, folder: Path, result: Result) -> None:
+def run_case(
+    number: int, seed: int, folder: Path, result: Result, only: tuple[str, ...] = ()
+) -> None:
     """Read one case, and note what became of it."""
-    case = make_case(number, seed)
+    case = make_case(number, seed, only)
     place = Path(tempfile.mkdtemp(dir=folder))
     began, held = time.process_time(), _peak_mib()
     try:
@@ -254,22 +262,22 @@ def _guarded(folder: Path) -> None:
     tempfile.tempdir = str(folder)
 
 
-def _part(arguments: tuple[range, int, str]) -> Result:
-    numbers, seed, folder = arguments
+def _part(arguments: Part) -> Result:
+    numbers, seed, folder, only = arguments
     result = Result()
     now = Path(folder) / f"now-{os.getpid()}"
     for number in numbers:
         now.write_text(str(number))
         signal.alarm(HANG_S)
-        run_case(number, seed, Path(folder), result)
+        run_case(number, seed, Path(folder), result, only)
         signal.alarm(0)
     return result
 
 
-def _parts(start: int, count: int, seed: int, folder: str) -> Iterator[tuple[range, int, str]]:
-    step = 200
-    for first in range(start, start + count, step):
-        yield range(first, min(first + step, start + count)), seed, folder
+def _parts(said: argparse.Namespace, folder: str) -> Iterator[Part]:
+    step, end = 200, said.start + said.count
+    for first in range(said.start, end, step):
+        yield range(first, min(first + step, end)), said.seed, folder, tuple(said.only)
 
 
 def main() -> int:
@@ -281,6 +289,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--case", type=int, help="read this one alone, with its traceback")
     parser.add_argument("--save", type=Path, help="with --case: leave its files in this folder")
+    names = [one.name for one in seeds()]
+    parser.add_argument(
+        "--only", nargs="+", default=[], choices=names, help="exports to begin with"
+    )
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="for files")
     arguments = parser.parse_args()
     base = arguments.folder if arguments.folder.is_dir() else None
@@ -291,7 +303,7 @@ def main() -> int:
 
 
 def _show(arguments: argparse.Namespace, folder: Path) -> int:
-    case = make_case(arguments.case, arguments.seed)
+    case = make_case(arguments.case, arguments.seed, tuple(arguments.only))
     place = arguments.save or folder
     place.mkdir(parents=True, exist_ok=True)
     sys.stdout.write(f"{case.seed.name}: {case.settings}, keep={case.keep}\n")
@@ -299,9 +311,7 @@ def _show(arguments: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _results(
-    pool: ProcessPoolExecutor, parts: Iterator[tuple[range, int, str]], folder: str
-) -> Iterator[Result]:
+def _results(pool: ProcessPoolExecutor, parts: Iterator[Part], folder: str) -> Iterator[Result]:
     """Yield results as they come; a process that dies is a defect of the case it was at."""
     try:
         yield from pool.map(_part, parts)
@@ -313,7 +323,7 @@ def _results(
 def _run(arguments: argparse.Namespace, folder: str) -> int:
     whole = Result()
     began = time.monotonic()
-    parts = _parts(arguments.start, arguments.count, arguments.seed, folder)
+    parts = _parts(arguments, folder)
     with ProcessPoolExecutor(arguments.jobs, None, _guarded, (Path(folder),)) as pool:
         for result in _results(pool, parts, folder):
             whole.add(result)

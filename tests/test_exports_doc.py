@@ -159,9 +159,13 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"a.csv": "Time,A,B\n" + minutes(30, lambda k: "1" if k == 20 else "1,2")},
         {},
     ),
-    "as if the comma were separator and decimal sign in one": (
+    "as if commas stood within values too": (
         {"a.csv": "Time,A,B\n" + minutes(30, lambda k: f"{k},5,{k},7")},
         {},
+    ),
+    "expected one separator of tags as lines": (
+        {"a.csv": "Time 2026-03-02 2026-03-03\nA 1 2\n"},
+        {"transposed": True},
     ),
     "numbers are written in two ways": (
         {"a.csv": "Time;A;B\n2026-03-02;0,5;0.5\n2026-03-03;0,5;0.5\n"},

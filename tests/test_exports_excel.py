@@ -5,6 +5,7 @@ import struct
 import sys
 import zipfile
 from datetime import date, datetime, time, timedelta
+from time import process_time
 
 import pytest
 
@@ -291,6 +292,17 @@ def test_sheet_that_is_full(tmp_path, monkeypatch):
         "plant.xlsx: sheet 'Data' is full to its last row (3), so that the export is probably cut "
         "off: export less at once"
     ]
+
+
+def test_blank_rows_without_end_stall_nobody(tmp_path):
+    """Rows that were formatted down to the last one, say."""
+    path = write(tmp_path, {"Data": TABLE})
+    far = b'<row r="1000000"><c r="A1000000"/></row></sheetData>'
+    rewrite(path, {SHEET: lambda xml: xml.replace(b"</sheetData>", far)})
+    began = process_time()
+
+    assert first_rows(path, "Data", 10) == TEXTS
+    assert process_time() - began < 5
 
 
 def test_more_rows_or_cells_than_a_sheet_has(tmp_path, monkeypatch):

@@ -128,8 +128,25 @@ def test_a_zone_that_nobody_knows_in_parquet(tmp_path):
     assert chunk.time_us.tolist() == stamps.to_pylist()
 
 
-@pytest.mark.parametrize("length", [1_000, 200_000, 2_000_000])
-def test_one_endless_line_is_refused(tmp_path, length):
-    said = refusal(tmp_path, {"plant.csv": "time\ta\tb\n2026-01-01 00:00:00\t1" + "ab" * length})
+ENDLESS = (
+    "a cell of more than 131,072 characters, expected lines of a table: check what the file holds "
+    "and export it again."
+)
 
-    assert said.startswith("plant.csv")
+
+@pytest.mark.parametrize("head", ["time\ta\tb\n2026-01-01 00:00:00\t1", "time,a\n2026-01-01,"])
+@pytest.mark.parametrize("length", [100_000, 2_000_000])
+def test_one_endless_line_is_refused(tmp_path, head, length):
+    said = refusal(tmp_path, {"plant.csv": head + "ab" * length})
+
+    assert said == f"plant.csv, line 2: {ENDLESS}"
+
+
+def test_an_endless_line_alone_is_refused(tmp_path):
+    assert refusal(tmp_path, {"plant.csv": "ab" * 100_000}) == f"plant.csv, line 1: {ENDLESS}"
+
+
+def test_a_long_line_below_the_header(tmp_path):
+    said = refusal(tmp_path, {"plant.csv": "time\ta\tb\n2026-01-01 00:00:00\t1" + "ab" * 1_000})
+
+    assert said.startswith("plant.csv, line 2: 2 fields, expected 3 as in the header: ")

@@ -18,6 +18,11 @@ def body(cells="1;2", count=30):
     return [f"{time};{cells}" for time in TIMES[:count]]
 
 
+def states():
+    pairs = [("On" if k % 3 else "Off", "Up" if k % 2 else "Down") for k in range(30)]
+    return [f"{time};{one};{other}" for time, (one, other) in zip(TIMES, pairs, strict=True)]
+
+
 def write(folder, lines, name="plant.csv"):
     path = folder / name
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -221,6 +226,48 @@ def test_names_in_the_settings_replace_those_of_the_header(tmp_path):
 )
 def test_names_that_cannot_be_told_apart(tmp_path, header, sentence):
     assert refusal(write(tmp_path, [header, *body()])) == f"plant.csv: {sentence}"
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_separator_of_tags_as_lines(tmp_path, sign, decimal):
+    """Found where all lines have as many fields; a decimal comma is in lines of values only."""
+    cells = [[name, *(f"{k}{decimal}{k + 1}" for k in range(9))] for name in "ab"]
+    path = write(tmp_path, map(sign.join, [["time", *TIMES[:9]], *cells]))
+    if sign == decimal == ",":
+        assert refusal(path, transposed=True) == (
+            "plant.csv: no separator gives all lines as many fields, expected one separator of "
+            "tags as lines (data.transposed): say which by data.separator."
+        )
+        return
+
+    values, export = read(path, transposed=True)
+
+    assert export.tags == ("a", "b")
+    np.testing.assert_array_equal(values[:, 0], [float(f"{k}.{k + 1}") for k in range(9)])
+    assert (values[:, 0] == values[:, 1]).all()
+
+
+def test_two_separators_of_tags_as_lines(tmp_path):
+    path = write(tmp_path, ["time;,x", "2026-01-01;2,x"])
+
+    assert refusal(path, transposed=True).startswith("plant.csv: ',' and ';' give all lines as ")
+
+
+@pytest.mark.parametrize("first", ["", "[UTC]"])
+def test_units_in_brackets_above_states(tmp_path, first):
+    path = write(tmp_path, ["time;a;b", f"{first};[-];(bool)", *states()])
+
+    values, export = read(path)
+
+    assert len(values) == 30 and export.tags == ("a", "b")
+
+
+@pytest.mark.parametrize("units", ["On;Up", "-;bool", "[On];Up"])
+def test_texts_above_states_may_be_a_row_without_its_time(tmp_path, units):
+    path = write(tmp_path, ["time;a;b", f";{units}", *states()])
+
+    assert refusal(path).startswith("plant.csv, line 2: a row with values has no time, ")
 
 
 def test_header_of_rows():

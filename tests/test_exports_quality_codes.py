@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensor_ad.errors import UsageError
+from sensor_ad.exports import ReadSettings, open_export
+from sensor_ad.exports.imports import Imports
 from sensor_ad.exports.quality_codes import (
     MAX_CODES,
     SYSTEMS,
@@ -308,3 +310,29 @@ def test_merge_decides_over_all_files():
     many = evidence(*range(MAX_CODES + 1))
     first.merge(many)
     assert first.many
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 300, 8 << 20])
+@pytest.mark.parametrize(
+    ("strange", "note"),
+    [
+        ({3: "x"}, "quality code 'x' (1) is none of ip.21 (first: plant.csv, line 5): "),
+        (
+            {k: "zyxwvuz"[k % 7] for k in range(4, 20)},
+            "quality codes 'v' (3), 'u' (3), 'z' (4), 'y' (2), 'x' (2) and others (2) are none of "
+            "ip.21 (first: plant.csv, line 6): ",
+        ),
+    ],
+)
+def test_unknown_codes_are_noted_alike_in_any_blocks(tmp_path, block_bytes, strange, note):
+    rows = [f"FT1,2026-01-01 00:00:{k:02},{k},{strange.get(k, 'Good')}" for k in range(30)]
+    path = tmp_path / "plant.csv"
+    path.write_text("\n".join(["tag,time,value,Quality", *rows, ""]))
+    said = ReadSettings(quality_codes="ip.21", block_bytes=block_bytes)
+
+    export = open_export([path], said, imports=Imports(tmp_path))
+    chunks = list(export.chunks())
+
+    values = np.concatenate([chunk.values[:, 0] for chunk in chunks])
+    assert np.flatnonzero(np.isnan(values)).tolist() == [*strange]
+    assert [said for said in export.account().notes if "code" in said] == [note + "taken as bad"]

@@ -92,9 +92,15 @@ def test_file_that_is_no_table(tmp_path, content, sentence):
         ),
         (
             f"time,a,b\n{T0},1,5,2,7\n{T1},1,5,2,7\n",
-            ": the header names 3 columns, but most lines hold 5 fields, as if the "
-            "comma were separator and decimal sign in one: export with another separator, with "
-            "decimal points, or with quotes around the values.",
+            ": the header names 3 columns, but most lines hold 5 fields, as if "
+            "commas stood within values too (decimal signs, dates such as Sep 05, 2005): export "
+            "with another separator, with decimal points, or with quotes around the values.",
+        ),
+        (
+            "time,a,b\nSep 05, 2005, 07:00,1,2\nSep 05, 2005, 07:01,1,2\n",
+            ": the header names 3 columns, but most lines hold 5 fields, as if "
+            "commas stood within values too (decimal signs, dates such as Sep 05, 2005): export "
+            "with another separator, with decimal points, or with quotes around the values.",
         ),
         (
             f"start time,end time,b\n{T0},{T1},2\n",

@@ -4,6 +4,7 @@ import csv
 import io
 import random
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,27 @@ def test_byte_order_mark_is_witness_of_utf8(tmp_path):
     path = write(tmp_path, b"\xef\xbb\xbftime,a\n" + b"2026-01-01,1\n2026-01-02,\xb0\n")
 
     assert refusal(path).startswith("plant.csv: line 1 is UTF-8, line 3 is not, expected one ")
+
+
+@pytest.mark.parametrize("block_bytes", BLOCKS)
+@pytest.mark.parametrize("marked", [range(3, 12), [3], [11], [7, 8]])
+def test_byte_order_mark_within_a_file_spoils_its_cell(tmp_path, block_bytes, marked):
+    """Wherever blocks begin: Arrow takes one away where its text begins."""
+    mark, said = "\ufeff", {"header": False, "start": "2026-01-01", "period_s": 1.0}
+    rows = [mark * (k in marked) + f"{k % 3},5,6\n" for k in range(12)]
+    path = write(tmp_path, "".join(rows))
+
+    values, account = read(path, block_bytes=block_bytes, **said)
+
+    first = marked[0]
+    counts = Counter(f"'\\ufeff{k % 3}'" for k in marked)
+    assert np.flatnonzero(np.isnan(values[:, 0])).tolist() == [*marked]
+    assert account.notes[-1] == (
+        f"tag x1: unknown text{'s' * (len(counts) > 1)} "
+        f"{', '.join(f'{text} ({count})' for text, count in counts.items())}: "
+        "say by data.texts what is meant"
+    )
+    assert f"(first: '\\ufeff{first % 3}' in plant.csv, line {first + 1})" in account.notes[-2]
 
 
 @pytest.mark.parametrize("block_bytes", BLOCKS)

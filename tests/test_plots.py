@@ -113,7 +113,23 @@ def test_time_axis_shows_the_clock_of_the_plant_when_it_is_put_forward() -> None
         5: "06:00",
         6: "07:00",
     }
-    assert axes.get_xlabel() == "plant time (Europe/Berlin) · 2026-Mar-29"
+    assert axes.get_xlabel() == "plant time (Europe/Berlin) · 2026-03-29"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "days"),
+    [
+        ((2017, 7, 31, 22), (2017, 8, 31, 22), "2017-08-01 to 2017-08-31"),  # midnight in Berlin
+        ((2017, 8, 1), (2017, 9, 20), "2017-08-01 to 2017-09-20"),
+        ((2016, 12, 31, 23), (2018, 3, 1), "2017-01-01 to 2018-03-01"),
+        ((2017, 8, 1, 21), (2017, 8, 1, 23), "2017-08-01 to 2017-08-02"),
+        ((2017, 8, 1, 22), (2017, 8, 1, 23), "2017-08-02"),
+    ],
+)
+def test_time_axis_says_from_when_to_when(first, last, days) -> None:
+    axes = plots.new_figure(2, (1, 1, 0.5, 0.5)).subplots()
+    plots.time_axis(axes, (microseconds(*first), microseconds(*last)), BERLIN)
+    assert axes.get_xlabel() == f"plant time (Europe/Berlin) · {days}"
 
 
 def test_leading_rows_are_those_with_most_abnormal_in_them() -> None:

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sensor_ad.errors import DataError
-from sensor_ad.exports.pieces import PieceFile, temporary_folder
+from sensor_ad.exports.pieces import LaidAside, PieceFile
 from sensor_ad.exports.times import show_time
 from sensor_ad.records import Ints
 
@@ -56,7 +55,7 @@ class _Run:
     """How often its rows were merged."""
 
 
-class DaySpool:
+class DaySpool(LaidAside):
     """Rows laid aside on disk; a context manager, which removes its folder whatever happens.
 
     Parameters
@@ -68,9 +67,9 @@ class DaySpool:
     """
 
     def __init__(self, folder: Path, buffer_bytes: int = BUFFER_BYTES):
+        super().__init__(folder)
         self.rows = 0
         """Rows added."""
-        self._folder = temporary_folder(folder)
         self._buffer_bytes = buffer_bytes
         self._pending: list[Any] = []
         self._pending_bytes = 0
@@ -80,22 +79,11 @@ class DaySpool:
         self._schema: Any = None
         self._row_bytes = 1.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Let all rows go and remove the folder."""
         self._pending.clear()
         self._runs.clear()
-        self._folder.cleanup()
+        super().close()
 
     def add(self, batch: Any) -> None:
         """Take a batch of rows.
@@ -150,7 +138,7 @@ class DaySpool:
         """Write sorted tables, one after the other, as a run."""
         step = max(1, int(PIECE_BYTES / self._row_bytes))
         self._files += 1
-        file = PieceFile(Path(self._folder.name) / f"run-{self._files}.parquet", self._schema)
+        file = PieceFile(self.folder / f"run-{self._files}.parquet", self._schema)
         first, last, rows = [], [], []
         try:
             for table in tables:

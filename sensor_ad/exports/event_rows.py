@@ -231,13 +231,12 @@ class FileReader:
                 self.tally.firsts[key] = f"{shown} in {part.file}, {part.where(int(rows[0]))}"
 
     def _note_codes(self, part: Columns, quality: Any, unknown: Bools) -> None:
-        if unknown.any():
-            row = int(np.flatnonzero(unknown)[0])
-            code = quoted(str(quality[row].as_py()))
-            self.tally.note(
-                f"quality code {code} ({part.file}, {part.where(row)}) is none of "
-                f"{self.reading.codes}: taken as bad"
-            )
+        rows = np.flatnonzero(unknown)
+        if len(rows):
+            assert self.reading.codes is not None
+            codes = map(str, quality.filter(pa.array(unknown)).to_pylist())
+            where = f"{part.file}, {part.where(int(rows[0]))}"
+            self.tally.strange_codes(self.reading.codes, codes, where)
 
 
 def encoded(column: Any) -> tuple[Ints, list[str]]:

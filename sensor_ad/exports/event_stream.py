@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ from sensor_ad.exports.event_merge import Archived, one_event_per_time
 from sensor_ad.exports.event_rules import EventSettings, Found, TagRule, find_rules, notes
 from sensor_ad.exports.event_survey import Survey
 from sensor_ad.exports.order import MOST_ROWS_PER_CHUNK
-from sensor_ad.exports.pieces import PieceFile, temporary_folder
+from sensor_ad.exports.pieces import LaidAside, PieceFile
 from sensor_ad.exports.resample import Between, resample, states
 from sensor_ad.exports.tally import Tally
 from sensor_ad.records import Ints, Quality, Readings
@@ -40,7 +39,7 @@ SCHEMA = pa.schema(
 NEVER = np.iinfo(np.int64).min
 
 
-class EventImport:
+class EventImport(LaidAside):
     """Takes events as they are read; a context manager, which removes what it laid aside.
 
     Parameters
@@ -63,28 +62,17 @@ class EventImport:
         buffer_bytes: int = BUFFER_BYTES,
         table_bytes: int = TABLE_BYTES,
     ):
+        super().__init__(folder)
         self._settings, self._tally = settings, tally
-        self._folder = temporary_folder(folder)
-        self._spool = DaySpool(Path(self._folder.name), buffer_bytes)
+        self._spool = DaySpool(self.folder, buffer_bytes)
         self._table_bytes = table_bytes
         self._latest: Ints = np.empty(0, np.int64)
         """(tags so far,) latest time of each tag."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Remove what was laid aside; readings can be read no more."""
         self._spool.close()
-        self._folder.cleanup()
+        super().close()
 
     def add(self, events: Events) -> None:
         """Take events in any order; a number that is none (NaN, infinite) counts as bad."""
@@ -114,7 +102,7 @@ class EventImport:
             raise ValueError(f"{len(self._latest)} tags have events, {len(rules)} have rules")
         names = tuple(rule.name for rule in rules)
         survey = Survey(len(rules))
-        store = _Store(PieceFile(Path(self._folder.name) / "merged.parquet", SCHEMA))
+        store = _Store(PieceFile(self.folder / "merged.parquet", SCHEMA))
         try:
             for table in self._spool.tables(self._table_bytes):
                 events = _by_time(table)

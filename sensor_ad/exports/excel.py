@@ -156,14 +156,14 @@ def workbook_rows(path: Path, sheet: str, block_rows: int = BLOCK_ROWS) -> Itera
     DataError
         When the workbook is damaged or the sheet is larger than a sheet can be.
     """
-    waiting: Rows = []  # blank rows, of which nobody knows yet whether something follows
+    blank = 0  # rows of which nobody knows yet whether something follows
     done, width = 0, 0
     with _opened(path) as book:
         found = book[sheet]
         found.reset_dimensions()  # some programs write wrong ones, and rows beyond would be lost
         rows = found.iter_rows(values_only=True)
         while cells := _next_rows(path.name, rows, block_rows):
-            block = [_texts(row) for row in cells]
+            block = [_texts(row) if row else [] for row in cells]
             done, width = done + len(block), max(width, *map(len, block))
             if done > FULL_SHEET or done * width > MOST_CELLS:
                 raise DataError(
@@ -171,11 +171,11 @@ def workbook_rows(path: Path, sheet: str, block_rows: int = BLOCK_ROWS) -> Itera
                     f"more, expected at most {FULL_SHEET} rows and {MOST_CELLS} cells: export it "
                     "as CSV or Parquet."
                 )
-            waiting += block
-            last = next((k for k in range(len(waiting), 0, -1) if waiting[k - 1]), 0)
+            last = next((k for k in range(len(block), 0, -1) if block[k - 1]), 0)
             if last:
-                yield waiting[:last]
-                waiting = waiting[last:]
+                yield [[] for _ in range(blank)] + block[:last]
+                blank = 0
+            blank += len(block) - last
 
 
 def _openpyxl() -> ModuleType:

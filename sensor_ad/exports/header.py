@@ -121,6 +121,7 @@ def _is_time_look(look: str) -> bool:
 
 
 _PLAIN_NUMBER = re.compile(r"0+(?:[.,]0*)?")
+_BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()]*\)")
 _LOOK = str.maketrans("123456789", "0" * 9)
 
 
@@ -172,7 +173,8 @@ def _check_count(
 def _header_rows(rows: Rows, width: int) -> int:
     """Return how many rows below the names hold units or descriptions.
 
-    Such a row has texts over columns of numbers or times, and neither number nor time itself.
+    Such a row has texts over columns of numbers or times, and neither number nor time itself; or
+    all its texts are in brackets, and none below: units of digital tags.
     """
     body = [row for _, row in rows if len(row) == width]
     count = 0
@@ -180,12 +182,21 @@ def _header_rows(rows: Rows, width: int) -> int:
         row, rest = body[count], body[count + 1 : count + 1 + BODY_ROWS]
         texts = [k for k, cell in enumerate(row) if cell not in NULLS]
         over = [k for k in texts if any(_is_datum(other[k]) for other in rest)]
-        if not texts or any(_is_datum(row[k]) for k in texts) or len(over) < len(texts) / 2:
+        if not texts or any(_is_datum(row[k]) for k in texts):
+            break
+        if len(over) < len(texts) / 2 and not _in_brackets(row, rest):
             break
         if rows[count][1] is not row:  # a line of another width between them
             break
         count += 1
     return count
+
+
+def _in_brackets(row: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Say whether all texts of a row are in brackets, and none of the rows below it."""
+    texts = [cell for cell in row if cell not in NULLS]
+    below = any(_BRACKETS.fullmatch(cell) for other in rest for cell in other)
+    return bool(rest) and not below and all(map(_BRACKETS.fullmatch, texts))
 
 
 def _is_datum(cell: str) -> bool:

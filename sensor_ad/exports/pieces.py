@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,12 +13,27 @@ import pyarrow.parquet as pq
 from sensor_ad.errors import ResourceError
 
 
-def temporary_folder(folder: Path) -> TemporaryDirectory[str]:
-    """Make a folder within another one; a context manager that removes it."""
-    try:
-        return TemporaryDirectory(prefix="laid-aside-", dir=folder, ignore_cleanup_errors=True)
-    except OSError as fault:
-        raise _unwritten(folder, fault) from None
+class LaidAside:
+    """A temporary folder within another one; a context manager, which removes it in any case."""
+
+    def __init__(self, folder: Path):
+        try:
+            self._own = TemporaryDirectory(
+                prefix="laid-aside-", dir=folder, ignore_cleanup_errors=True
+            )
+        except OSError as fault:
+            raise _unwritten(folder, fault) from None
+        self.folder = Path(self._own.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the folder, and what lies in it."""
+        self._own.cleanup()
 
 
 class PieceFile:

@@ -13,6 +13,8 @@ from sensor_ad.exports.cells import NULLS
 from sensor_ad.exports.header import MOST_HEADER_ROWS, is_time, is_value
 from sensor_ad.exports.times import sounds_like_time
 
+MOST_PREAMBLE = 100
+"""Lines above a table; more are no preamble."""
 ROWS = 50
 """Rows that show what those of the table are like."""
 FEWEST = 2

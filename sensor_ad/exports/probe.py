@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+from sensor_ad.errors import DataError
 from sensor_ad.exports.packed import open_bytes
 from sensor_ad.exports.reshape import table_blocks
 from sensor_ad.exports.settings import BLANK, ReadSettings
@@ -14,6 +16,9 @@ PROBE_BYTES = 256 << 10
 """Looked at to find the dialect; fixed, so that the reading block has no say in it."""
 PROBE_LINES = 1_000
 """At most; ten seconds of Python would be too long for a look."""
+
+MOST_UNREADABLE = 0.1
+"""Share of the first lines with a cell too long to be split; fewer are dropped and counted."""
 
 Probe = list[tuple[int, str]]
 """The first lines that are not blank: (number, text)."""
@@ -36,6 +41,27 @@ def first_lines(path: Path, settings: ReadSettings) -> tuple[str, Probe]:
         if taken >= PROBE_BYTES:
             break
     return encoding, lines[: PROBE_LINES + 1]
+
+
+def check_cells(name: str, probe: Probe, separators: Sequence[str]) -> None:
+    """Refuse a text of which too many lines have no fields whatever the separator.
+
+    Raises
+    ------
+    DataError
+        Cells are longer than Python's reader takes them.
+    """
+    longest = csv.field_size_limit()
+    lines = [
+        number
+        for number, text in probe
+        if len(text) > longest and not any(split_line(text, sign) for sign in separators)
+    ]
+    if len(lines) > MOST_UNREADABLE * len(probe):
+        raise DataError(
+            f"{name}, line {lines[0]}: a cell of more than {longest:,} characters, expected "
+            "lines of a table: check what the file holds and export it again."
+        )
 
 
 def split_line(text: str, separator: str) -> list[str]:

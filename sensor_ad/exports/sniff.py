@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from sensor_ad.errors import DataError
 from sensor_ad.exports.cells import NULLS
@@ -21,22 +18,20 @@ from sensor_ad.exports.numbers import (
     Signs,
     UndecidedNumbersError,
 )
-from sensor_ad.exports.preamble import header_place, width_above
-from sensor_ad.exports.probe import Probe, first_lines, split_line
+from sensor_ad.exports.preamble import MOST_PREAMBLE, header_place, width_above
+from sensor_ad.exports.probe import Probe, check_cells, first_lines, split_line
+from sensor_ad.exports.separators import (
+    changed_width,
+    find_separator,
+    refuse_width,
+    separator_across,
+    usual_width,
+)
 from sensor_ad.exports.settings import SEPARATORS, ReadSettings
-from sensor_ad.exports.sieve import MOST_TRAILERS
 from sensor_ad.exports.tally import quoted
 from sensor_ad.exports.text import lines_further_down
 from sensor_ad.exports.times import sounds_like_time
 
-MOSTLY = 0.9
-"""Share of lines that must have as many fields as the table."""
-FEW_LINES = 2
-"""With fewer lines below a header of another width, the header is at fault."""
-MOST_PREAMBLE = 100
-"""Lines above a table; more are no preamble."""
-
-_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"^\d+(?=[.,]|$)")
 """The digits before the fraction."""
 _ANNOUNCED = re.compile(r'"?sep=([,;\t|])"?')
@@ -81,19 +76,23 @@ def sniff(path: Path, settings: ReadSettings) -> tuple[Dialect, dict[str, Column
         When the file has no table, or its dialect cannot be told for certain.
     """
     encoding, probe = first_lines(path, settings)
+    if settings.transposed and settings.separator is None:
+        settings = replace(settings, separator=separator_across(path, encoding, settings))
+        encoding, probe = first_lines(path, settings)
     if not probe:
         raise DataError(
             f"{path.name}: only blank lines, expected a header and rows: check the export."
         )
     announced = _ANNOUNCED.fullmatch(probe[0][1].strip(" \r"))  # Excel's own first line
     probe = probe[1:] if announced else probe
+    given = settings.separator or (announced and announced[1])
+    check_cells(path.name, probe, [given] if given else SEPARATORS)
     if len(probe) <= settings.header:
         raise NoRowsError(
             f"{path.name}: only one line with text, expected a header and rows: "
             "export a stretch of time that has data."
         )
-    given = settings.separator or (announced and announced[1])
-    separator = given or _find_separator(path.name, probe)
+    separator = given or find_separator(path.name, probe)
     rows = [(number, split_line(text, separator)) for number, text in probe]
     start, width = _table_start(path.name, probe, rows, separator, settings.header)
     if settings.header and probe[start][1].count('"') % 2:
@@ -178,81 +177,6 @@ def _without_values(column: Column) -> bool:
     return column.texts > 0 and not (column.numbers or column.truths or column.times)
 
 
-def _find_separator(name: str, probe: Probe) -> str:
-    """Return the separator under which most lines have as many fields as one another."""
-    votes = []
-    for separator in SEPARATORS:
-        counts = [len(split_line(text, separator)) for _, text in probe]
-        usual = _usual_width(counts)
-        if usual == 1 or (separator == "," and _is_one_number(probe, counts, usual)):
-            continue
-        start = _first_of(counts, usual)
-        body = _without_end(counts[start:], usual)
-        fits = float(np.mean([abs(count - usual) <= 1 for count in body]))
-        exact = float(np.mean([count == usual for count in body]))
-        enough = fits >= MOSTLY and (len(body) > 1 or len(counts) == 1)
-        cells = split_line(probe[start][1], separator)  # none where a cell is far too long
-        first = cells[0] if cells else ""  # 31.01.2026 of 31.01.2026, 12:00;1
-        named = first in NULLS or not is_value(first)
-        readable = _readable(probe[start:], separator)
-        votes.append(((enough, named, readable, exact), counts, separator))
-    if not votes:
-        return next((sign for sign in SEPARATORS if not any(sign in t for _, t in probe)), ",")
-    (enough, *_), counts, separator = max(votes, key=lambda vote: vote[0])
-    if enough:
-        return separator
-    usual = _usual_width(counts)
-    start = _first_of(counts, usual)
-    if start and counts[start - 1] > 1 and len(counts) - start < FEW_LINES:
-        _refuse_width(name, probe, counts, start, usual, separator)
-    k = next((k for k in range(start + 1, len(counts)) if counts[k] != usual), start)
-    raise DataError(
-        f"{name}, line {probe[k][0]}: {counts[k]} field{'s' * (counts[k] != 1)}, expected "
-        f"{usual} as in most lines: mend these lines or export again."
-    )
-
-
-def _is_one_number(probe: Probe, counts: Sequence[int], usual: int) -> bool:
-    """Say whether what looks like two fields below a single name is one number with a comma."""
-    numbers = (_COMMA.fullmatch(text.strip()) for _, text in probe[1:])
-    return usual == 2 and counts[0] == 1 and all(numbers)
-
-
-def _without_end(counts: Sequence[int], usual: int) -> Sequence[int]:
-    """Leave out the last lines that have fewer fields: EOF and the like, judged while reading."""
-    end = len(counts)
-    while end > FEW_LINES and len(counts) - end < MOST_TRAILERS and counts[end - 1] < usual:
-        end -= 1
-    return counts[:end]
-
-
-def _usual_width(counts: Sequence[int]) -> int:
-    """Return how many fields most lines have, the first one apart; more where two tie.
-
-    Lines of a single field above a table, however many, say nothing about it.
-    """
-    above = next((k for k, count in enumerate(counts) if count > 1), 0)
-    below = counts[above:]
-    if 0 < above <= MOST_PREAMBLE and len(below) > 1:
-        width = _most_common(below[1:])
-        if np.mean([abs(count - width) <= 1 for count in below]) >= MOSTLY:
-            return width
-    return _most_common(counts[1:] or counts)
-
-
-def _most_common(counts: Sequence[int]) -> int:
-    common = Counter(counts)
-    most = max(common.values())
-    return max(width for width, count in common.items() if count == most)
-
-
-def _first_of(counts: Sequence[int], usual: int) -> int:
-    """Return the first line of the table: as wide as most, or one field more or less."""
-    near = [k for k, count in enumerate(counts) if abs(count - usual) <= 1 and count > 1]
-    exact = counts.index(usual)
-    return min([k for k in near if k >= exact - 1] or [exact])
-
-
 def _first_line(rows: Sequence[tuple[int, list[str]]], counts: Sequence[int], usual: int) -> int:
     """Return the place of a table's first line, whether or not lines end in a separator.
 
@@ -283,56 +207,24 @@ def _table_start(
 ) -> tuple[int, int]:
     """Return the place of the table's first line, and its width; refuse what has no header."""
     counts = [len(row) for _, row in rows]
-    usual = _usual_width(counts)
+    usual = usual_width(counts)
     start = 0 if usual == 1 else _first_line(rows, counts, usual)
     if has_header and usual > 1:
         start = header_place(rows, start, usual)
-    values = all(is_value(cell) for cell in rows[start][1]) and has_header
+    first = rows[start][1]
+    above = start > 0 and counts[start - 1] > 1
+    values = has_header and (all(map(is_value, first)) or (above and any(map(is_time, first))))
     if start > MOST_PREAMBLE:
         raise DataError(
             f"{name}, line {probe[start][0]}: the table begins below {start} lines of another "
             f"shape, expected at most {MOST_PREAMBLE}: remove them, or export a plain table."
         )
-    if values and start and counts[start - 1] > 1:
-        _refuse_width(name, probe, counts, start, usual, separator)
+    if values and above:
+        refuse_width(name, probe, counts, start, usual, separator)
     other = width_above(rows[:start])
     if other:
-        raise _changed(name, probe[start][0], usual, other)
+        raise changed_width(name, probe[start][0], usual, other)
     return start, usual
-
-
-def _refuse_width(
-    name: str, probe: Probe, counts: Sequence[int], start: int, usual: int, separator: str
-) -> None:
-    """Say that the header has another number of fields than the rows."""
-    found, line = counts[start - 1], probe[start - 1][0]
-    wide = counts.index(usual)
-    if counts[:wide].count(found) > FEW_LINES:
-        raise _changed(name, probe[wide][0], usual, found)
-    if separator == "," and usual > found:
-        raise DataError(
-            f"{name}: the header names {found} columns, but most lines hold {usual} fields, "
-            "as if the comma were separator and decimal sign in one: export with another "
-            "separator, with decimal points, or with quotes around the values."
-        )
-    raise DataError(
-        f"{name}: the header (line {line}) has {found} fields, most lines have {usual}, "
-        "expected as many as the header: mend the header, or export a plain table."
-    )
-
-
-def _changed(name: str, line: int, found: int, expected: int) -> DataError:
-    return DataError(
-        f"{name}, line {line}: {found} fields, expected {expected} as in the lines above: if "
-        "columns were added or left out there, make two files of it, or export it again."
-    )
-
-
-def _readable(probe: Probe, separator: str) -> float:
-    """Say how well the cells under a separator can be read: their number times their share."""
-    cells = [c for _, text in probe[1:200] for c in split_line(text, separator)]
-    good = sum(is_value(cell) for cell in cells)
-    return good * good / max(len(cells), 1)
 
 
 def find_signs(path: Path, header: Header, dialect: Dialect, settings: ReadSettings) -> Signs:

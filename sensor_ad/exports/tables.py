@@ -6,6 +6,7 @@ numbers is parsed again as text, so that one bad cell costs one block and not th
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -211,6 +212,8 @@ class TableReader:
         positions = {name: str(self.source.columns[name].position) for name in self.wanted}
         types = {positions[name]: kind for name, kind in self.wanted.items()}
         types |= {positions[name]: pa.string() for name in as_text}
+        if data.startswith(codecs.BOM_UTF8):
+            data = codecs.BOM_UTF8 + data  # Arrow takes one away; the file's own is gone by now
         table = pacsv.read_csv(
             pa.py_buffer(data),
             read_options=pacsv.ReadOptions(

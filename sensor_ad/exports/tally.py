@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sensor_ad.records import RowAccount
 
 QUOTED_CHARACTERS = 40
 """A cell is shown up to this length in a message."""
+SHOWN = 5
+"""Different texts or codes that are shown in a note; the first ones, or the most frequent."""
 
 
 def quoted(text: str) -> str:
@@ -34,8 +36,10 @@ class Tally:
     """Tag -> texts that nobody knows, and their cells."""
     absurd: Counter[str] = field(default_factory=Counter)
     """Tag -> cells beyond every physical value."""
+    codes: dict[str, Counter[str]] = field(default_factory=dict)
+    """System -> quality codes it does not know, the first few, and their cells; "" for others."""
     firsts: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(kind of fault, tag) -> the first such cell and where it stands."""
+    """(kind of fault, tag or system of codes) -> the first such cell and where it stands."""
     notes: list[str] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
@@ -47,6 +51,21 @@ class Tally:
         """Count lines that are dropped; the first of each reason is remembered."""
         self.dropped[reason] += rows
         self.first_dropped.setdefault(reason, where)
+
+    def strange_codes(self, system: str, codes: Iterable[str], where: str) -> None:
+        """Count cells with quality codes that a system does not know.
+
+        Parameters
+        ----------
+        codes
+            In the order of their cells.
+        where
+            The first of these stands.
+        """
+        known = self.codes.setdefault(system, Counter())
+        self.firsts.setdefault(("code", system), where)
+        for code in codes:
+            known[code if code in known or len(known) < SHOWN else ""] += 1
 
     def take(self, other: Tally) -> None:
         """Take the lines that another counted as dropped, and its notes; not its rows."""
@@ -77,10 +96,14 @@ class Tally:
         ]
         cells += [
             f"tag {tag}: unknown text{'s' * (len(texts) > 1)} "
-            f"{', '.join(f'{quoted(text)} ({count})' for text, count in texts.most_common(5))}: "
+            f"{_counted(texts.most_common(SHOWN))}: "
             "say by data.texts what is meant"
             for tag in tags
             if (texts := self.unknown.get(tag))
+        ]
+        cells += [
+            f"{_codes(codes)} none of {system} (first: {self.firsts['code', system]}): taken as bad"
+            for system, codes in self.codes.items()
         ]
         return RowAccount(
             rows_in=self.rows_in,
@@ -93,3 +116,15 @@ class Tally:
 
 def _cells(count: int) -> str:
     return "1 cell is" if count == 1 else f"{count} cells are"
+
+
+def _counted(texts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{quoted(text)} ({count})" for text, count in texts)
+
+
+def _codes(codes: Counter[str]) -> str:
+    """Name quality codes, the first ones with their number of cells, as a subject with its verb."""
+    named = [(code, count) for code, count in codes.items() if code]
+    others = f" and others ({codes['']})" if codes[""] else ""
+    plural = len(named) > 1
+    return f"quality code{'s' * plural} {_counted(named)}{others} {'are' if plural else 'is'}"
