@@ -27,6 +27,7 @@ from sensor_ad.detectors import LevelShift, Standardiser, column_name, make_dete
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
+from sensor_ad.fusion import LEVEL_SHIFT, Ratio
 from sensor_ad.grid import Layout
 from sensor_ad.limits import Limit
 from sensor_ad.manifest import (
@@ -39,13 +40,16 @@ from sensor_ad.manifest import (
     sha256,
 )
 from sensor_ad.models import make_network
+from sensor_ad.patterns import Patterns, View
 from sensor_ad.prepare import from_json, known_inputs, to_json
 from sensor_ad.records import Floats
-from sensor_ad.scoring import LEVEL_SHIFT, LatentDetectors, Scorer
+from sensor_ad.scoring import LatentDetectors, Scorer
 from sensor_ad.standstill import StandStill
 from sensor_ad.trees import sound_trees
 
 WEIGHTS = "network.safetensors"
+VIEWS, VIEW_ARRAYS = ("level", "change"), ("mean", "basis", "bank")
+"""Of the patterns, in the order of their fields."""
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pyod", "skops", "safetensors")
 
 NEIGHBOUR_TYPES = frozenset(
@@ -182,6 +186,8 @@ def load_bundle(
             # Models of before do not know it: no tag of theirs is called lost.
             lost=arrays.get("stand_still/lost", np.full(len(arrays["center"]), np.inf)),
         ),
+        patterns=_patterns(arrays, manifest["window"]) if config.scoring.patterns else None,
+        ratios={name: Ratio(*map(float, arrays[f"ratio/{name}"])) for name in manifest["evidence"]},
         calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
         fusion=_calibration(arrays, "fusion"),
     )
@@ -244,6 +250,14 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
         arrays[f"calibration/{name}/values"] = calibration.values
         arrays[f"calibration/{name}/levels"] = calibration.levels
         arrays[f"calibration/{name}/slope"] = np.array([calibration.slope])
+    for name, ratio in scorer.ratios.items():
+        arrays[f"ratio/{name}"] = np.array([ratio.lowest, ratio.most])
+    if scorer.patterns is not None:
+        arrays["patterns/weight"] = scorer.patterns.weight
+        arrays["patterns/usual"] = np.array([scorer.patterns.usual])
+        for name in VIEWS:
+            for key, value in vars(getattr(scorer.patterns, name)).items():
+                arrays[f"patterns/{name}/{key}"] = value.astype(np.float32)
     return arrays
 
 
@@ -265,6 +279,15 @@ def _calibration(arrays: dict[str, Any], name: str) -> Calibration:
     prefix = f"calibration/{name}/"
     slope = float(arrays[prefix + "slope"][0])
     return Calibration(arrays[prefix + "values"], arrays[prefix + "levels"], slope)
+
+
+def _patterns(arrays: dict[str, Any], window: int) -> Patterns:
+    level, change = (
+        View(*(arrays[f"patterns/{name}/{key}"].astype(np.float64) for key in VIEW_ARRAYS))
+        for name in VIEWS
+    )
+    weight, usual = arrays["patterns/weight"], float(arrays["patterns/usual"][0])
+    return Patterns(weight, window, usual, level, change)
 
 
 def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDetectors:

@@ -285,6 +285,7 @@ class ScoringSettings(_Section):
         description="Detectors on the latents: own ones by name, PyOD's as 'pyod:NAME'.",
     )
     level_shift: bool = Field(True, description="Evidence from the smoothed readings themselves.")
+    patterns: bool = Field(True, description="Evidence from windows unlike every normal one.")
     mask_faulty_sensors: bool = Field(
         True, description="Hide a sensor from the model from when its fault is certain."
     )

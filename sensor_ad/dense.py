@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from sensor_ad.features import LayerOutputs
 from sensor_ad.grid import Layout
 from sensor_ad.models import Network, as_output
-from sensor_ad.prepare import Preparation
+from sensor_ad.prepare import CLIP, FARTHEST, Preparation
 from sensor_ad.records import Floats
 
 SHORT_SHARE = 8
@@ -25,6 +25,8 @@ RESIDUAL_SCALES = ("spike", "row", "eighth of a window", "window", "four windows
 neighbours, row by row, and as means over an eighth of a window, a window and four windows (slow
 drifts show where starts and stops have averaged out)."""
 SPIKE, ROW = 0, 1
+LEVEL_WINDOWS = 2
+"""Levels are means over so many windows: faults that last show in them, noise does not."""
 LEAST_HALF = 0.25
 """Observed share of a half window from which its mean counts."""
 LEAST_WEIGHT = 0.05
@@ -50,9 +52,13 @@ class Dense:
     latents: torch.Tensor
     """(J, 2D) float64 mean and spread of the latents pooled over a window."""
     level: torch.Tensor
-    """(J, C) mean of the scaled readings over a window."""
+    """(J, C) mean of the scaled readings over two windows."""
     seen: torch.Tensor
-    """(J, C) share of that window that was observed."""
+    """(J, C) share of these two windows that was observed."""
+    cover: torch.Tensor
+    """(J,) share of the cells of the window that were observed."""
+    filled: torch.Tensor
+    """(C, P) scaled readings, and where there is none what the network expects."""
     weight: torch.Tensor
     """(J,) share of the cells of that window that were observed and that latents tell of."""
 
@@ -60,6 +66,10 @@ class Dense:
         """(5, C, P) absolute scaled residual on each scale of time; 0 where unobserved."""
         step = self.brief.shape[2] // self.lasting.shape[2]
         return torch.cat([self.brief, _to_rows(self.lasting, step) * self.mask])
+
+    def spikes(self, scale: torch.Tensor) -> torch.Tensor:
+        """(P,) the highest spike of any tag, over the most that is normal for it (5, C)."""
+        return (self.brief[SPIKE] / scale[SPIKE][:, None]).amax(dim=0)
 
     def contributions(self, scale: torch.Tensor) -> torch.Tensor:
         """(C, P) residual over the most that is normal, the highest of the scales of time.
@@ -101,9 +111,9 @@ def run_tile(
     """
     network = outputs.network
     assert isinstance(network, Network)
-    x, mask = network_inputs(preparation, values, layout, device)
+    x, mask = network_inputs(preparation, values, layout, device, FARTHEST)
     step, rows = layout.align, len(values)
-    result, hooked = outputs(x, mask)
+    result, hooked = outputs(x.clamp(-CLIP, CLIP), mask)
     with torch.inference_mode():
         output = as_output(result)
         latents = network.steps(hooked[network.bottleneck_name], 1)
@@ -114,9 +124,10 @@ def run_tile(
         judged = mask if opinion is None else opinion
         residual = (x - expected).mul_(judged)
         steps, seen = _step_means(residual, step), _step_means(judged, step)
-        observed = _around(seen if opinion is None else _step_means(mask, step), window, step)
+        cells = seen if opinion is None else _step_means(mask, step)
+        observed = _around(cells, LEVEL_WINDOWS * window, step)
         # Scaled values are 0 where unobserved.
-        level = _weighted(_around(_step_means(x, step), window, step), observed)
+        level = weighted(_around(_step_means(x, step), LEVEL_WINDOWS * window, step), observed)
         informed = network.informed(mask)
         shown = mask if informed is None else mask * informed
         # A forecaster cannot judge a row without its history; others can, with half a window less.
@@ -134,12 +145,18 @@ def run_tile(
             latents=pool(latents, shown, window, step)[0].T,
             level=level[0].T,
             seen=observed[0].T,
+            cover=_around(cells.mean(dim=1, keepdim=True), window, step)[0, 0],
+            filled=torch.where(mask[0] > 0, x[0], expected[0]),
             weight=weight[0],
         )
 
 
 def network_inputs(
-    preparation: Preparation, values: Floats, layout: Layout, device: torch.device
+    preparation: Preparation,
+    values: Floats,
+    layout: Layout,
+    device: torch.device,
+    most: float = CLIP,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale a tile (P, C), and lengthen it to a whole one with its halo.
 
@@ -151,7 +168,7 @@ def network_inputs(
     (1, C, P') scaled readings and their mask on the device, P' ≥ P; nothing is observed beyond P.
     """
     fill = max(layout.tile + 2 * layout.halo - len(values), 0)
-    x, mask = preparation.scaled(values)
+    x, mask = preparation.scaled(values, most)
     scaled, observed = (
         F.pad(torch.from_numpy(part).to(device).T[None], (0, fill)).contiguous()
         for part in (x, mask)
@@ -162,11 +179,11 @@ def network_inputs(
 def _brief(residual: torch.Tensor, mask: torch.Tensor, window: int) -> torch.Tensor:
     """(3, N, C, P) absolute residual as a spike, of the row, and over an eighth of a window."""
     short = max(3, window // SHORT_SHARE + 1)
-    mean = _weighted(_means(residual, short), _means(mask, short))
+    mean = weighted(means(residual, short), means(mask, short))
     return torch.stack([_spikes(residual, mask), residual.abs(), mean.abs_().mul_(mask)])
 
 
-def _means(values: torch.Tensor, size: int) -> torch.Tensor:
+def means(values: torch.Tensor, size: int) -> torch.Tensor:
     """(N, C, P) means over the `size` rows around each row, 0 beyond the ends.
 
     Sums of 1, 2, 4 … rows are made by doubling, and those that `size` consists of are added: a few
@@ -254,8 +271,8 @@ def pool(latents: torch.Tensor, mask: torch.Tensor, window: int, step: int) -> t
     weight = F.avg_pool1d(mask.mean(dim=1, keepdim=True), stride).double()
     size, every = max(window // stride, 1), step // stride
     total = _box(weight, size, every)
-    mean = _weighted(_box(latents * weight, size, every), total)
-    square = _weighted(_box(latents.square() * weight, size, every), total)
+    mean = weighted(_box(latents * weight, size, every), total)
+    square = weighted(_box(latents.square() * weight, size, every), total)
     spread = (square - mean.square()).clamp(min=0.0).sqrt()
     return torch.cat([mean, spread], dim=1)
 
@@ -267,7 +284,7 @@ def _box(values: torch.Tensor, size: int, step: int) -> torch.Tensor:
     return F.avg_pool1d(padded, size, stride=step)
 
 
-def _weighted(total: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def weighted(total: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Divide by the observed share; 0 where next to nothing was observed."""
     return torch.where(weight >= LEAST_WEIGHT, total / weight.clamp(min=LEAST_WEIGHT), 0.0)
 

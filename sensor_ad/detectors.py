@@ -127,6 +127,7 @@ class LevelShift:
     """
 
     def __init__(self) -> None:
+        self._scale = Standardiser(np.empty(0), np.empty(0))
         self._whole = Mahalanobis()
         self._usual: Floats = np.empty(0)
         """(C,) usual share of a window that is observed, over that of the tag seen best."""
@@ -136,10 +137,14 @@ class LevelShift:
         share = _beside_best(seen)
         self._usual = np.median(share, axis=0)
         whole = (share >= KNOWN_SHARE * self._usual).all(axis=1)
-        self._whole.fit(level[whole] if 2 * whole.sum() >= len(level) else level)
+        chosen = level[whole] if 2 * whole.sum() >= len(level) else level
+        # Shrinking the covariance towards a ball would hide tags that move less than others.
+        self._scale = Standardiser.fitted(chosen)
+        self._whole.fit(self._scale(chosen))
 
     def score(self, level: Floats, seen: Floats) -> Floats:
         """Give (N,) squared distances."""
+        level = self._scale(level)
         distance = self._whole.score(level)
         known = _beside_best(seen) >= KNOWN_SHARE * self._usual
         rows = np.flatnonzero(~known.all(axis=1))
@@ -151,14 +156,16 @@ class LevelShift:
         return distance
 
     def state(self) -> tuple[dict[str, Floats], Any]:
-        """Give mean (C,), whitening matrix (C, C) and usual shares (C,)."""
+        """Give scale (C,), mean (C,), whitening matrix (C, C) and usual shares (C,)."""
         arrays, _ = self._whole.state()
-        return {**arrays, "seen": self._usual}, None
+        scale = {"scale_mean": self._scale.mean, "scale_deviation": self._scale.deviation}
+        return {**arrays, **scale, "seen": self._usual}, None
 
     def restore(self, arrays: dict[str, Floats], estimator: Any) -> None:
-        """Take them back; models of before took every level as it was."""
+        """Take them back."""
         self._whole.restore(arrays, estimator)
-        self._usual = arrays.get("seen", np.zeros(len(arrays["mean"])))
+        self._scale = Standardiser(arrays["scale_mean"], arrays["scale_deviation"])
+        self._usual = arrays["seen"]
 
 
 def _beside_best(seen: Floats) -> Floats:

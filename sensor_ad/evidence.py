@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sensor_ad.calibration import Calibration
 from sensor_ad.errors import DataError
+from sensor_ad.fusion import Ratio, fuse
 from sensor_ad.records import Bools, Floats, Ints
-from sensor_ad.scoring import RawEvidence, calibrated, fuse, told
+from sensor_ad.scoring import RawEvidence, told
 
 BLOCK_WINDOWS = 4
 """Alternate blocks of so many windows calibrate the evidence and the fused score."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibration rows give."""
+
+    ratios: dict[str, Ratio]
+    """Evidence name -> its relation to the most that is normal."""
+    calibrations: dict[str, Calibration]
+    """Evidence name -> calibration."""
+    fusion: Calibration
+    """Of the fused score."""
+    score: Floats
+    """(T,) of all scorable calibration rows."""
+    index: Ints
+    """(T,) their grid rows."""
 
 
 class CalibrationRows:
@@ -51,7 +69,7 @@ class CalibrationRows:
         inner = slice(core.start // self.align, core.stop // self.align)
         step_wanted = by_step(wanted, self.align).mean(axis=1) >= 0.5
         for name, values in raw.steps.items():
-            kept = self.steps.setdefault(name, np.zeros(len(self.usable)))
+            kept = self.steps.setdefault(name, np.full(len(self.usable), np.nan))
             kept[steps][step_wanted] = values[inner][step_wanted]
         if self._latents is None:
             self._latents = np.zeros((len(self.usable), raw.latents.shape[1]), np.float32)
@@ -64,14 +82,8 @@ class CalibrationRows:
         assert self._latents is not None
         return self._latents[self.usable]
 
-    def calibrate(self, window: int) -> tuple[dict[str, Calibration], Calibration, Floats, Ints]:
-        """Calibrate each kind of evidence on every other block, the fused score on the rest.
-
-        Returns
-        -------
-        Calibrations by name, that of the fused score, and of all scorable calibration rows the
-        scores (T,) and the grid rows (T,).
-        """
+    def calibrate(self, window: int) -> Calibrated:
+        """Calibrate each kind of evidence on every other block, the fused score on the rest."""
         rows = np.flatnonzero(self.scorable)
         if not len(rows) or not self.usable.any():
             raise DataError(
@@ -87,15 +99,23 @@ class CalibrationRows:
             first = np.ones(len(self.rows), dtype=bool)
             first_steps = self.usable
         fitting = rows[first[rows]]
-        calibrations = {
-            name: Calibration.fitted(values[fitting]) for name, values in self.values.items()
-        } | {name: Calibration.fitted(values[first_steps]) for name, values in self.steps.items()}
+        normal = {name: values[fitting] for name, values in self.values.items()}
         steps = told(self.steps, self.usable)
-        evidence = calibrated(calibrations, self.values, steps, self.align)
-        fused = fuse(evidence)[rows]
+        normal |= {name: self._known(values, first_steps) for name, values in steps.items()}
+        ratios = {name: Ratio.fitted(name, values) for name, values in normal.items()}
+        calibrations = {name: Calibration.fitted(values) for name, values in normal.items()}
+        fused = fuse(ratios, self.values, steps, self.scorable, window, self.align)[rows]
         rest = ~first[rows]
         fusion = Calibration.fitted(fused[rest] if rest.any() else fused)
-        return calibrations, fusion, fusion(fused), self.index[rows]
+        return Calibrated(ratios, calibrations, fusion, fusion(fused), self.index[rows])
+
+    def _known(self, values: Floats, steps: Bools) -> Floats:
+        """Values at these steps that are known; at any usable step when none is."""
+        for chosen in (values[steps], values[self.usable], np.zeros(1)):
+            known = chosen[np.isfinite(chosen)]
+            if len(known):
+                return known
+        raise AssertionError("a zero is known")
 
 
 def by_step(rows: Any, align: int) -> Any:

@@ -21,6 +21,7 @@ from sensor_ad.evidence import CalibrationRows, by_step, latent_plane
 from sensor_ad.grid import Rows, Tile, tiles
 from sensor_ad.limits import Limit, choose_limit, pause_rows
 from sensor_ad.models import Network, make_network
+from sensor_ad.patterns import Patterns, fit_patterns, tag_weights, whole_windows
 from sensor_ad.prepare import (
     CALIBRATE,
     FOLDS,
@@ -111,7 +112,19 @@ class _Pooled:
     label: Ints
     """(J,) part or block of the step, UNUSED where it is mixed."""
     residuals: Floats
-    """(3, C, T) residuals of the rows asked for, NaN where unobserved."""
+    """(5, C, T) residuals of the rows asked for, NaN where unobserved."""
+    cover: Floats
+    """(J,) share of the cells of each step's window that was observed."""
+    filled: Floats
+    """(P, C) float32 scaled readings, and where there is none what the network expects."""
+
+
+@dataclass(frozen=True)
+class _Judges:
+    """What judges what one network gives."""
+
+    detectors: LatentDetectors
+    patterns: Patterns | None
 
 
 def fit(
@@ -189,7 +202,8 @@ class _Job:
         pooled = self._pool(network, packed, at, at == VALIDATE)
         scale = normal_residual(pooled.residuals)
         learnt = pooled.usable & ((pooled.label == TRAIN) | (pooled.label == VALIDATE))
-        scorer = self._scorer(network, packed, scale, self._detectors(pooled, learnt))
+        judges = self._judges(packed, pooled, learnt)
+        scorer = self._scorer(network, packed, scale, judges)
         evidence = CalibrationRows(
             at == CALIBRATE, self.layout.align, self.config.prepare.min_observed
         )
@@ -219,11 +233,11 @@ class _Job:
             pooled = self._pool(network, packed, at, at == fold)
             residuals.append(pooled.residuals)
             away = _away(others, near, packed.place >= 0, self.layout.align)
-            folds.append((network, self._detectors(pooled, pooled.usable & away)))
+            folds.append((network, self._judges(packed, pooled, pooled.usable & away)))
         scale = normal_residual(np.concatenate(residuals, axis=2))
         evidence = CalibrationRows(at >= 0, self.layout.align, self.config.prepare.min_observed)
-        for fold, (network, detectors) in enumerate(folds):
-            scorer = self._scorer(network, packed, scale, detectors)
+        for fold, (network, judges) in enumerate(folds):
+            scorer = self._scorer(network, packed, scale, judges)
             for raw in scorer.raw(self._tiles(packed)):
                 evidence.add(raw, at == fold)
         network = self._network()
@@ -231,7 +245,8 @@ class _Job:
         trained = self._train(network, packed, at >= 0, None, "final network", epochs=count)
         history += [{**entry, "fold": 0} for entry in trained.history]
         pooled = self._pool(network, packed, at, np.zeros(len(at), dtype=bool))
-        scorer = self._scorer(network, packed, scale, self._detectors(pooled, pooled.usable))
+        judges = self._judges(packed, pooled, pooled.usable)
+        scorer = self._scorer(network, packed, scale, judges)
         trained = Trained(trained.weights, count, tuple(history))
         rows = {f"block {fold + 1}": int((blocks[used] == fold).sum()) for fold in range(FOLDS)}
         return self._finish(evidence, scorer, trained, CROSS_FITTED, rows, notes)
@@ -310,7 +325,8 @@ class _Job:
         """Run the pass; keep pooled steps, and residuals of the rows checked."""
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
-        latents, level, seen, weight, residuals, start = [], [], [], [], [], 0
+        latents, level, seen, weight, residuals = [], [], [], [], []
+        cover, filled, start = [], [], 0
         made = dense_pass(
             self._tiles(packed), network, packed.preparation, self.layout, self.window
         )
@@ -321,11 +337,13 @@ class _Job:
             level.append(dense.level[steps].cpu().numpy())
             seen.append(dense.seen[steps].cpu().numpy())
             weight.append(dense.weight[steps].cpu().numpy())
+            cover.append(dense.cover[steps].cpu().numpy())
             size = core.stop - core.start
             at = np.flatnonzero(checked[start : start + size])[::every]
             chosen = dense.residuals()[:, :, core][:, :, torch.from_numpy(at)].cpu().numpy()
             shown = packed.mask[start : start + size][at].T > 0
             residuals.append(np.where(shown, chosen, np.nan))
+            filled.append(dense.filled[:, core].T.cpu().numpy())
             start += size
         usable = np.concatenate(weight) >= self.config.prepare.min_observed
         label = label_of_steps(by_step(labels, align), by_step(packed.place >= 0, align))
@@ -336,6 +354,8 @@ class _Job:
             usable,
             label,
             np.concatenate(residuals, axis=2),
+            np.concatenate(cover),
+            np.concatenate(filled),
         )
 
     def _detectors(self, pooled: _Pooled, rows: Bools) -> LatentDetectors:
@@ -348,12 +368,29 @@ class _Job:
         chosen = (pooled.latents[rows], pooled.level[rows], pooled.seen[rows])
         return fit_detectors(*chosen, scoring, self.config.seed)
 
+    def _judges(self, packed: _Packed, pooled: _Pooled, steps: Bools) -> _Judges:
+        return _Judges(self._detectors(pooled, steps), self._patterns(packed, pooled, steps))
+
+    def _patterns(self, packed: _Packed, pooled: _Pooled, steps: Bools) -> Patterns | None:
+        """Keep the windows of these steps."""
+        if not self.config.scoring.patterns:
+            return None
+        align, size = self.layout.align, self.config.scoring.bank_size
+        usual = float(np.median(pooled.cover[steps]))
+        rows = np.repeat(steps & whole_windows(pooled.cover, usual), align)
+        known = known_inputs(self.history.tags, self.history.kinds)
+        weight = tag_weights(packed.preparation, packed.x[rows], packed.mask[rows], known)
+        centres = np.flatnonzero(rows)
+        return fit_patterns(
+            pooled.filled, weight, self.window, centres, usual, size, self.config.seed
+        )
+
     def _scorer(
         self,
         network: Network,
         packed: _Packed,
         scale: Floats,
-        detectors: LatentDetectors,
+        judges: _Judges,
     ) -> Scorer:
         """Put the parts together; the calibrations are still to come."""
         return Scorer(
@@ -363,8 +400,9 @@ class _Job:
             min_observed=self.config.prepare.min_observed,
             network=network.eval(),
             residual_scale=scale,
-            detectors=detectors,
+            detectors=judges.detectors,
             stand_still=self.stand_still,
+            patterns=judges.patterns,
         )
 
     def _finish(
@@ -377,12 +415,18 @@ class _Job:
         notes: tuple[str, ...],
     ) -> Fitted:
         """Calibrate, choose the limit, and keep what the report shows."""
-        calibrations, fusion, score, index = evidence.calibrate(self.window)
+        found = evidence.calibrate(self.window)
+        score, index = found.score, found.index
         period_s = self.history.grid.period_us / 1e6
         limit = choose_limit(score, index, self.config.limit, self.pause, period_s, self.window)
         center, axes, variance, flat = latent_plane(evidence.latents())
         return Fitted(
-            scorer=replace(scorer, calibrations=calibrations, fusion=fusion),
+            scorer=replace(
+                scorer,
+                ratios=found.ratios,
+                calibrations=found.calibrations,
+                fusion=found.fusion,
+            ),
             limit=limit,
             scheme=scheme,
             parts=parts,

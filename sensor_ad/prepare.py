@@ -34,8 +34,10 @@ one."""
 CONSTANT_FLOOR = 0.05
 """Spread of a constant tag as a share of its value (of 1 plant unit when the value is 0)."""
 CLIP = 20.0
-"""Scaled values are held within ± this: five training ranges, so no reading can swamp the
-network."""
+"""Scaled values are held within ± this for the network: five training ranges, so no reading can
+swamp it."""
+FARTHEST = 1000.0
+"""And within ± this for all that judges readings: far beyond normal is worse than beyond normal."""
 NORMAL_SPREAD = 1.349
 """Interquartile range of a normal distribution with standard deviation 1."""
 MIN_COUNTER_RISES = 0.1
@@ -99,8 +101,8 @@ class Preparation:
         """(C,) which tags are counters."""
         return np.array([kind == "counter" for kind in self.kinds])
 
-    def scaled(self, values: Floats) -> tuple[Floats, Floats]:
-        """Scale plant units.
+    def scaled(self, values: Floats, most: float = CLIP) -> tuple[Floats, Floats]:
+        """Scale plant units, within ± `most`.
 
         Returns
         -------
@@ -109,7 +111,7 @@ class Preparation:
         mask = np.isfinite(values)
         with np.errstate(over="ignore"):  # beyond float32 is beyond the clip, too
             x = ((values - self.center) / self.scale).astype(np.float32)
-        np.clip(x, -CLIP, CLIP, out=x)
+        np.clip(x, -most, most, out=x)
         x[~mask] = 0.0
         return x, mask.astype(np.float32)
 
@@ -321,9 +323,9 @@ def make_layout(
         Pool latents at every latent step (short series), not at every half window.
     """
     align = network.stride if fine else max(network.stride, window // 2)
-    # What a score depends on: the network and the holes that it may bridge, then smoothing over a
-    # window or pooling and interpolation.
-    halo = network.reach + network.hole + 2 * window + 2 * align
+    # What a score depends on: the network and the holes that it may bridge, then means over four
+    # windows, interpolation, and the smoothing of the score itself.
+    halo = network.reach + network.hole + 3 * window + 2 * align
     halo = -(-halo // align) * align
     if config.prepare.max_hole_s is None:
         max_hole = max(1, window // 8)

@@ -13,16 +13,18 @@ import torch
 
 from sensor_ad.calibration import Calibration
 from sensor_ad.config import ScoringSettings
+from sensor_ad.dense import SPIKE as SPIKE_SCALE
 from sensor_ad.dense import Dense, run_tile, steps_to_rows
 from sensor_ad.detectors import Detector, LevelShift, Standardiser, column_name, make_detector
 from sensor_ad.features import LayerOutputs
+from sensor_ad.fusion import LEVEL_SHIFT, RECONSTRUCTION, SPIKE, STAND_STILL, VOICES, Ratio, fuse
 from sensor_ad.grid import Layout, Tile
 from sensor_ad.models import Network
+from sensor_ad.patterns import Patterns
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.standstill import StandStill
 
-RECONSTRUCTION, STAND_STILL, LEVEL_SHIFT = "reconstruction", "stand_still", "level_shift"
 POWER = 4.0
 """Tags' contributions are joined by their mean of this power: one bad tag among many must show."""
 NORMAL_QUANTILE = 0.999
@@ -58,8 +60,8 @@ def fit_detectors(
     Parameters
     ----------
     latents, level, seen
-        (J, 2D) pooled latents, (J, C) smoothed readings of normal rows, and the (J, C) share of the
-        window that was observed.
+        (J, 2D) pooled latents, (J, C) smoothed readings of normal rows, and the (J, C) share of
+        their rows that was observed.
     """
     standardiser = Standardiser.fitted(latents)
     features = standardiser(latents)
@@ -137,8 +139,11 @@ class Scorer:
     """(5, C) the most that is normal, scaled units, on each scale of time."""
     detectors: LatentDetectors
     stand_still: StandStill
+    patterns: Patterns | None
+    ratios: dict[str, Ratio] = field(default_factory=dict)
+    """Evidence name -> its relation to the most that is normal, from which the score is made."""
     calibrations: dict[str, Calibration] = field(default_factory=dict)
-    """Evidence name -> calibration, in the order of the columns."""
+    """Evidence name -> calibration, in the order of the columns that are shown."""
     fusion: Calibration | None = None
     """Calibration of the fused evidence."""
 
@@ -161,24 +166,26 @@ class Scorer:
         """Run the one pass and the detectors over tile after tile."""
         made = dense_pass(tiles, self.network, self.preparation, self.layout, self.window)
         for tile, dense in made:
-            contribution, joined = contributions(dense, self.residual_scale)
-            rows = {RECONSTRUCTION: joined}
+            contribution, joined, spikes = contributions(dense, self.residual_scale)
+            rows = {RECONSTRUCTION: joined, SPIKE: spikes}
             for name, part in dense.rows.items():
                 rows[name] = part.cpu().numpy().astype(np.float64)
             if self.stand_still.judges:
                 ratio = self.stand_still.ratio(tile.values)
                 rows[STAND_STILL] = ratio.max(axis=1).astype(np.float64)
                 contribution = np.maximum(contribution, ratio)
-            latents = dense.latents.cpu().numpy()
+            latents, seen = dense.latents.cpu().numpy(), dense.seen.cpu().numpy()
+            steps = self.detectors.score(latents, dense.level.cpu().numpy(), seen)
+            if self.patterns is not None:
+                cover = dense.cover.cpu().numpy()
+                steps |= self.patterns.score(dense.filled, cover, self.layout.align)
             yield RawEvidence(
                 tile=tile,
                 expected=dense.expected.T.cpu().numpy(),
                 observed=dense.observed.cpu().numpy(),
                 contribution=contribution,
                 rows=rows,
-                steps=self.detectors.score(
-                    latents, dense.level.cpu().numpy(), dense.seen.cpu().numpy()
-                ),
+                steps=steps,
                 weight=dense.weight.cpu().numpy(),
                 latents=latents,
             )
@@ -194,8 +201,10 @@ class Scorer:
         index, actual = raw.tile.index[keep], raw.tile.values[keep]
         evidence = evidence[keep].astype(np.float32)
         used: Bools = np.asarray(np.isfinite(actual).any(axis=1))
-        scorable: Bools = used & (raw.observed[keep] >= self.min_observed)
-        score = self.fusion(fuse(evidence)).astype(np.float32)
+        fine = np.isfinite(raw.tile.values).any(axis=1) & (raw.observed >= self.min_observed)
+        fused = fuse(self.ratios, raw.rows, steps, fine, self.window, self.layout.align)
+        scorable: Bools = fine[keep]
+        score = self.fusion(fused[keep]).astype(np.float32)
         score[~scorable] = np.nan
         align = self.layout.align
         middle = np.arange(align // 2, len(keep), align)
@@ -229,27 +238,23 @@ def calibrated(
 
     Returns
     -------
-    (P, E) −log10 of the tail probability, in the order of `calibrations`.
+    (P, E) −log10 of the tail probability, in the order of `calibrations`; what is not known is no
+    reason for an alarm.
     """
     columns = {name: calibrations[name](values) for name, values in rows.items()}
     if steps:
-        found = np.stack([calibrations[name](values) for name, values in steps.items()], axis=1)
+        known = {k: np.where(np.isnan(values), -np.inf, values) for k, values in steps.items()}
+        found = np.stack([calibrations[name](values) for name, values in known.items()], axis=1)
         columns |= dict(zip(steps, steps_to_rows(found, align).T, strict=True))
     return np.stack([columns[name] for name in calibrations], axis=1)
 
 
 def told(steps: dict[str, Floats], usable: Bools) -> dict[str, Floats]:
-    """Take back what detectors say of latents (J,) that tell nothing: no reason for an alarm."""
+    """Take back what detectors say of latents (J,) that tell nothing."""
     return {
-        name: values if name == LEVEL_SHIFT else np.where(usable, values, -np.inf)
+        name: values if name in VOICES else np.where(usable, values, np.nan)
         for name, values in steps.items()
     }
-
-
-def fuse(evidence: Floats) -> Floats:
-    """Join (P, E) calibrated evidence to one (P,) value."""
-    fused: Floats = evidence.mean(axis=1, dtype=np.float64)
-    return fused
 
 
 def dense_pass(
@@ -266,7 +271,7 @@ def dense_pass(
             yield tile, run_tile(outputs, preparation, tile.values, window, layout, device)
 
 
-def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats]:
+def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats, Floats]:
     """Relate residuals to the most that is normal for each tag.
 
     Parameters
@@ -276,13 +281,16 @@ def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats]
 
     Returns
     -------
-    (P, C) float32 contributions, 1 = edge of normal; and (P,) all tags joined by their power mean.
+    (P, C) float32 contributions, 1 = edge of normal; (P,) all tags joined by their power mean; and
+    (P,) the highest spike of any tag.
     """
     with torch.inference_mode():
         scale = torch.from_numpy(residual_scale.astype(np.float32)).to(dense.brief.device)
         parts = dense.contributions(scale)
         joined = parts.square().square().mean(dim=0) ** (1 / POWER)
-        return parts.T.contiguous().cpu().numpy(), joined.cpu().numpy().astype(np.float64)
+        spikes = dense.spikes(scale)
+        one, other = (part.cpu().numpy().astype(np.float64) for part in (joined, spikes))
+        return parts.T.contiguous().cpu().numpy(), one, other
 
 
 def normal_residual(residuals: Floats) -> Floats:
@@ -296,9 +304,12 @@ def normal_residual(residuals: Floats) -> Floats:
 
     Returns
     -------
-    (5, C) the 99.9 % quantile, floored.
+    (5, C) the 99.9 % quantile, of spikes the highest; floored.
     """
     known = np.isfinite(residuals).any(axis=2, keepdims=True)
-    most = np.nanquantile(np.where(known, residuals, 0.0), NORMAL_QUANTILE, axis=2)
+    residuals = np.where(known, residuals, 0.0)
+    most = np.nanquantile(residuals, NORMAL_QUANTILE, axis=2)
+    # Whatever jumps when the machine starts jumps seldom.
+    most[SPIKE_SCALE] = np.nanmax(residuals[SPIKE_SCALE], axis=1)
     floored: Floats = np.maximum(most, np.array(RESIDUAL_FLOOR)[:, None])
     return floored

@@ -442,3 +442,40 @@ def vus_pr(score, label, window, thresholds=250):
             before = recall
         areas.append(area)
     return sum(areas) / len(areas)
+
+
+def pattern_distances(window, mean, basis, bank):
+    """Distance of a flat window to the nearest normal one, and what the basis does not explain."""
+    centred = [value - middle for value, middle in zip(window, mean, strict=True)]
+    along = [sum(a * b for a, b in zip(centred, axis, strict=True)) for axis in basis]
+    explained = [
+        sum(part * axis[k] for part, axis in zip(along, basis, strict=True))
+        for k in range(len(centred))
+    ]
+    rest = sum((a - b) ** 2 for a, b in zip(centred, explained, strict=True))
+    near = min(sum((a - b) ** 2 for a, b in zip(along, known, strict=True)) for known in bank)
+    return near + rest, rest
+
+
+def moving_mean(series, window, row):
+    """Mean over the window around a row; what lies beyond the series counts as 0."""
+    rows = range(row - window // 2, row - window // 2 + window)
+    return sum(series[k] for k in rows if 0 <= k < len(series)) / window
+
+
+def fused(voices, scorable, size):
+    """Mean of the voices' known kinds, smoothed over the rows around each that count."""
+    joined = []
+    for row in range(len(scorable)):
+        means = []
+        for kinds in voices:
+            known = [kind[row] for kind in kinds if kind[row] == kind[row]]
+            if known:
+                means.append(sum(known) / len(known))
+        joined.append(sum(means) / len(means) if means else 0.0)
+    found = []
+    for row in range(len(scorable)):
+        first = row - size // 2
+        rows = [k for k in range(first, first + size) if 0 <= k < len(scorable) and scorable[k]]
+        found.append(sum(joined[k] for k in rows) / len(rows) if rows else 0.0)
+    return found

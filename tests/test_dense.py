@@ -11,6 +11,7 @@ from sensor_ad.config import make_config
 from sensor_ad.dense import (
     LEAST_HALF,
     LEAST_WEIGHT,
+    LEVEL_WINDOWS,
     LONG_WINDOWS,
     RESIDUAL_SCALES,
     ROW,
@@ -99,10 +100,14 @@ def test_level_and_weight_equal_naive(passed):
         rows = naive.window_rows(j, layout.align, WINDOW, P)
         shown = mask[rows] * informed[rows, None]
         close(dense.weight[j], shown.sum() / (WINDOW * C))
+        close(dense.cover[j], mask[rows].sum() / (WINDOW * C))
+        wide = LEVEL_WINDOWS * WINDOW
+        rows = naive.window_rows(j, layout.align, wide, P)
         for c in range(C):
-            mean = naive.weighted_mean(x[rows, c], mask[rows, c], WINDOW, LEAST_WEIGHT)
+            mean = naive.weighted_mean(x[rows, c], mask[rows, c], wide, LEAST_WEIGHT)
             close(dense.level[j, c], mean)
-            close(dense.seen[j, c], mask[rows, c].sum() / WINDOW)
+            close(dense.seen[j, c], mask[rows, c].sum() / wide)
+    close(dense.filled.T, np.where(mask > 0, x, dense.expected.T))
 
 
 def test_observed_share_of_rows_equals_naive(passed):
@@ -208,7 +213,7 @@ def test_core_of_a_tile_knows_no_cut(window, fine):
         if field.name == "rows":
             assert one == other == {}
             continue
-        if field.name in ("latents", "level", "seen", "weight"):
+        if field.name in ("latents", "level", "seen", "cover", "weight"):
             one, other = one[steps], other[core_steps]
         elif field.name == "lasting":
             one, other = one[..., steps], other[..., core_steps]

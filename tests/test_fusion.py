@@ -1,0 +1,137 @@
+"""Kinds of evidence to one score: every kind has its say, and none decides alone."""
+
+import naive
+import numpy as np
+import pytest
+
+from sensor_ad.fusion import (
+    LEVEL_SHIFT,
+    MOST_SMOOTHED,
+    NORMAL_QUANTILE,
+    RECONSTRUCTION,
+    SPIKE,
+    STAND_STILL,
+    Ratio,
+    fuse,
+    smoothed,
+    smoothed_rows,
+)
+from sensor_ad.patterns import PATTERN
+
+WINDOW, ALIGN = 8, 2
+P = 40
+
+
+def test_ratio_is_0_for_nothing_and_1_at_the_edge_of_normal():
+    normal = np.linspace(0, 5, 1001)
+    ratio = Ratio.fitted("x", normal)
+    edge = np.quantile(normal, NORMAL_QUANTILE)
+    assert ratio(np.array([0.0, edge, 3 * edge, 7 * edge])).tolist() == pytest.approx([0, 1, 2, 3])
+
+
+def test_ratio_of_evidence_that_may_be_negative():
+    ratio = Ratio.fitted("pyod_LODA", np.linspace(-3.0, -1.0, 1001))
+    found = ratio(np.array([-10.0, -3.0, -1.0, 1.0]))
+    assert found[0] == found[1] == 0
+    assert found[2] == pytest.approx(1, abs=0.01)
+    assert found[3] == pytest.approx(np.log2(3), abs=0.01)
+
+
+def test_ratio_is_finite_and_increasing_whatever_was_normal():
+    for normal in (np.zeros(10), np.ones(10), np.array([5.0]), np.array([0, 0, 0, 1e-30])):
+        found = Ratio.fitted("x", normal)(np.array([0.0, 0.5, 1.0, 1e6, 1e30]))
+        assert np.isfinite(found).all()
+        assert (np.diff(found) > 0).all()
+
+
+def test_unknown_stays_unknown():
+    assert np.isnan(Ratio(0.0, 1.0)(np.array([np.nan])))
+
+
+def evidence(seed=0):
+    random = np.random.default_rng(seed)
+    rows = {RECONSTRUCTION: random.exponential(1, P), "own": random.exponential(1, P)}
+    steps = {
+        name: random.exponential(1, P // ALIGN)
+        for name in ("mahalanobis", "nearest", LEVEL_SHIFT, PATTERN)
+    }
+    return rows, steps
+
+
+def ratios(rows, steps):
+    return {name: Ratio(0.0, 2.0) for name in (*rows, *steps)}
+
+
+def test_fused_equals_naive():
+    rows, steps = evidence()
+    steps["nearest"][3:6] = np.nan
+    steps[PATTERN][:4] = np.nan
+    scorable = np.random.default_rng(1).random(P) < 0.8
+    scale = ratios(rows, steps)
+
+    found = fuse(scale, rows, steps, scorable, WINDOW, ALIGN)
+
+    def at_rows(name):
+        at_steps = list(scale[name](steps[name]))
+        return [naive.between_steps(at_steps, ALIGN, row) for row in range(P)]
+
+    latents = [list(scale["own"](rows["own"])), at_rows("mahalanobis"), at_rows("nearest")]
+    voices = [
+        [list(scale[RECONSTRUCTION](rows[RECONSTRUCTION]))],
+        latents,
+        [at_rows(LEVEL_SHIFT)],
+        [at_rows(PATTERN)],
+    ]
+    expected = naive.fused(voices, scorable, smoothed_rows(WINDOW))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_detectors_on_the_same_latents_have_one_voice():
+    rows, steps = evidence()
+    scorable = np.ones(P, bool)
+    before = fuse(ratios(rows, steps), rows, steps, scorable, WINDOW, ALIGN)
+    steps["pyod_KNN"] = steps["mahalanobis"] * 0 + (steps["mahalanobis"] + steps["nearest"]) / 2
+    more = fuse(ratios(rows, steps), rows, steps, scorable, WINDOW, ALIGN)
+    assert np.abs(more - before).max() < 0.1
+
+
+def test_what_nobody_knows_is_no_alarm():
+    steps = {PATTERN: np.full(P // ALIGN, np.nan)}
+    found = fuse({PATTERN: Ratio(0.0, 1.0)}, {}, steps, np.ones(P, bool), WINDOW, ALIGN)
+    assert (found == 0).all()
+
+
+@pytest.mark.parametrize("name", [SPIKE, STAND_STILL])
+def test_a_sensor_counts_only_beyond_all_that_was_normal(name):
+    rows, steps = evidence()
+    scorable = np.ones(P, bool)
+    normal = np.linspace(0.1, 4.0, P)
+    scale = {**ratios(rows, steps), name: Ratio.fitted(name, normal)}
+    without = fuse(scale, rows, steps, scorable, WINDOW, ALIGN)
+
+    calm = fuse(scale, {**rows, name: normal}, steps, scorable, WINDOW, ALIGN)
+    np.testing.assert_array_equal(calm, without)
+
+    values = normal.copy()
+    values[20] = 28.0  # seven times the highest: three doublings of 1 + ratio, less the first
+    found = fuse(scale, {**rows, name: values}, steps, scorable, WINDOW, ALIGN) - without
+    assert found[20] == pytest.approx(2.0)
+    assert (np.delete(found, 20) == 0).all()
+
+
+def test_standing_still_is_measured_by_the_longest_that_ever_was():
+    assert Ratio.fitted(STAND_STILL, np.array([0.1, 0.3])).most == 1.0
+
+
+def test_smoothing_takes_rows_that_count_only():
+    values, counted = np.arange(10.0), np.ones(10, bool)
+    values[4], counted[4] = 1e9, False
+    found = smoothed(values, counted, 4)
+    assert found[4] == pytest.approx((2 + 3 + 5) / 3)
+    assert found[0] == pytest.approx((0 + 1) / 2)
+
+
+def test_smoothing_is_half_a_window_and_never_long():
+    assert smoothed_rows(64) == 32
+    assert smoothed_rows(8) == 4
+    assert smoothed_rows(4096) == MOST_SMOOTHED == 64
