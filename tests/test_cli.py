@@ -17,12 +17,16 @@ import pytest
 
 EVIDENCE = [
     "reconstruction",
+    "spike",
     "stand_still",
     "mahalanobis",
     "isolation_forest",
     "nearest",
     "pyod_IForest",
     "level_shift",
+    "pattern",
+    "pattern_change",
+    "pattern_rest",
 ]
 TAGS = ["flow", "pressure", "temperature", "energy"]
 COMMANDS = [
