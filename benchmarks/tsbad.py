@@ -24,7 +24,7 @@ from benchmarks.event_metrics import alarm_figures, series_figures
 from benchmarks.jobs import results
 from benchmarks.metrics import at_rows
 from benchmarks.peers import PEERS, RANDOM, PeerScore
-from benchmarks.smoothing import argmax_only, centred, trailing
+from benchmarks.smoothing import MOST_ROWS, argmax_only, centred, trailing
 from benchmarks.tsbad_tables import (
     CONTROL,
     PROGRAM,
@@ -34,6 +34,7 @@ from benchmarks.tsbad_tables import (
     print_series,
     print_tables,
 )
+from sensor_ad.fusion import smoothed_rows
 from sensor_ad.records import Bools, Floats
 
 PERIOD = "1min"
@@ -89,9 +90,13 @@ def score_series(
     said = []
     for seed in range(seeds):
         began = time.monotonic()
-        scores = _program(frame, series.train_rows, seed)
+        scores, rest = _program(frame, series.train_rows, seed)
         given = lowest_where_unknown(scores["score"].to_numpy())
-        views = {"given": given, "smoothed": centred(given), "causal": causal_score(scores)}
+        views = {
+            "given": given,
+            "smoothed": centred(given, rest),
+            "causal": causal_score(scores, rest),
+        }
         alarm = scores["alarm"].to_numpy()
         said.append(Said(series.name, PROGRAM, seed, views, alarm, time.monotonic() - began))
     for peer in peers:
@@ -103,12 +108,20 @@ def score_series(
     return said
 
 
-def causal_score(scores: pd.DataFrame) -> Floats:
-    """Give the program's score that raises alarms, (T,): here its score, smoothed backwards.
+def causal_score(scores: pd.DataFrame, rest: int) -> Floats:
+    """Give the program's score, (T,), smoothed backwards over the rows that are left to smooth.
 
-    The one place to change when the program gives a causal score of its own.
+    The one place to change when the program gives a causal score of its own: its score looks ahead.
     """
-    return trailing(lowest_where_unknown(scores["score"].to_numpy()))
+    return trailing(lowest_where_unknown(scores["score"].to_numpy()), rest)
+
+
+def rows_left(window: int) -> int:
+    """Rows over which the program's score may still be smoothed: it comes smoothed already.
+
+    Two boxes of a and b rows, one after the other, are a filter of a + b − 1.
+    """
+    return MOST_ROWS - smoothed_rows(window) + 1
 
 
 def peer_views(found: PeerScore) -> dict[str, Floats]:
@@ -169,14 +182,15 @@ def _frame(root: Path, name: str) -> pd.DataFrame:
     return frame.set_axis(times, axis=0)
 
 
-def _program(frame: pd.DataFrame, train_rows: int, seed: int) -> pd.DataFrame:
-    """(T,) rows with score and alarm of the program as it comes."""
+def _program(frame: pd.DataFrame, train_rows: int, seed: int) -> tuple[pd.DataFrame, int]:
+    """(T,) rows with score and alarm of the program as it comes, and the rows left to smooth."""
     from sensor_ad.detector import Detector
 
     detector = Detector({"seed": seed}).fit(frame.iloc[:train_rows])
     scores = detector.score(frame)
     period_s = pd.Timedelta(PERIOD).total_seconds()
-    return at_rows(scores, pd.DatetimeIndex(frame.index), period_s)
+    rest = rows_left(detector.fitted.scorer.window)
+    return at_rows(scores, pd.DatetimeIndex(frame.index), period_s), rest
 
 
 def run(root: Path, arguments: argparse.Namespace) -> list[Judged]:

@@ -12,6 +12,7 @@ from benchmarks.peers import (
     plain_preparation,
     t2_and_q,
 )
+from benchmarks.smoothing import centred
 from benchmarks.tsbad import (
     Said,
     causal_score,
@@ -21,9 +22,11 @@ from benchmarks.tsbad import (
     lowest_where_unknown,
     peer_views,
     read_table,
+    rows_left,
     score_series,
 )
 from benchmarks.tsbad_tables import CONTROL, PROGRAM, Series, mean_over, print_tables
+from sensor_ad.fusion import smoothed, smoothed_rows
 
 TRAIN = 300
 
@@ -94,7 +97,16 @@ def test_rows_without_a_score_get_the_lowest():
 
     assert lowest_where_unknown(score).tolist() == [2.0, 3.0, 2.0, 2.0]
     scores = pd.DataFrame({"score": score})
-    assert causal_score(scores).tolist() == pytest.approx([2.0, 2.5, 7 / 3, 9 / 4])
+    assert causal_score(scores, 64).tolist() == pytest.approx([2.0, 2.5, 7 / 3, 9 / 4])
+    assert causal_score(scores, 2).tolist() == pytest.approx([2.0, 2.5, 2.5, 2.0])
+
+
+@pytest.mark.parametrize("window", [8, 64, 512])
+def test_smoothing_of_the_program_and_of_the_benchmark_take_64_rows_together(window):
+    score = np.zeros(400)
+    score[200] = 1.0
+    both = centred(smoothed(score, np.ones(400, bool), smoothed_rows(window)), rows_left(window))
+    assert np.count_nonzero(both > 1e-12) == 64
 
 
 def test_chosen_peers_refuses_unknown_words():
@@ -135,7 +147,7 @@ def test_one_series_from_score_to_table(tmp_path, monkeypatch, capsys):
     def program(frame, train_rows, seed):
         seen.append((list(frame.columns), train_rows, seed))
         score = frame["b"].diff().abs().to_numpy()
-        return pd.DataFrame({"score": score, "alarm": score > 2.0})
+        return pd.DataFrame({"score": score, "alarm": score > 2.0}), 33
 
     monkeypatch.setattr("benchmarks.tsbad._program", program)
     said = score_series(tmp_path, ["pca-spe", "t2-q"], 2, 1, series)
