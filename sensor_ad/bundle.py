@@ -251,7 +251,7 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
         arrays[f"calibration/{name}/levels"] = calibration.levels
         arrays[f"calibration/{name}/slope"] = np.array([calibration.slope])
     for name, ratio in scorer.ratios.items():
-        arrays[f"ratio/{name}"] = np.array([ratio.lowest, ratio.most])
+        arrays[f"ratio/{name}"] = np.array([ratio.lowest, ratio.most, ratio.usual])
     if scorer.patterns is not None:
         arrays["patterns/weight"] = scorer.patterns.weight
         arrays["patterns/usual"] = np.array([scorer.patterns.usual])

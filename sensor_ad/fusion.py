@@ -43,21 +43,28 @@ class Ratio:
     """What counts as nothing: 0, or the lowest normal value if that is below."""
     most: float
     """The most that is normal, above the lowest."""
+    usual: float
+    """Median of the mapped normal values, for what is not known."""
 
     @classmethod
     def fitted(cls, name: str, normal: Floats) -> Ratio:
         """Fit to (N,) raw values of normal rows."""
         lowest = min(0.0, float(normal.min()))
         share = 1.0 if name in SENSOR_KINDS else NORMAL_QUANTILE
-        most = float(np.quantile(normal.astype(np.float64) - lowest, share))
+        above = normal.astype(np.float64) - lowest
         # Standing still is a ratio already: to the longest that ever was.
-        return cls(lowest, max(most, 1.0 if name == STAND_STILL else SMALLEST))
+        least = 1.0 if name == STAND_STILL else SMALLEST
+        most = max(float(np.quantile(above, share)), least)
+        return cls(lowest, most, float(np.log2(1.0 + np.median(above) / most)))
 
     def __call__(self, raw: Floats) -> Floats:
-        """Map (N,) raw values to log2(1 + ratio): 0 is nothing, 1 the edge; NaN stays NaN."""
+        """Map (N,) raw values to log2(1 + ratio): 0 is nothing, 1 the edge of normal.
+
+        NaN, not known, is taken as usual: left out, a mean over fewer kinds would scatter more.
+        """
         above = np.maximum(raw.astype(np.float64) - self.lowest, 0.0)
         doublings: Floats = np.log2(1.0 + above / self.most)
-        return doublings
+        return np.where(np.isnan(doublings), self.usual, doublings)
 
 
 def fuse(
@@ -94,7 +101,7 @@ def fuse(
         found = np.stack([ratios[name](values) for name, values in steps.items()], axis=1)
         for name, values in zip(steps, steps_to_rows(found, align).T, strict=True):
             voices.setdefault(_voice(name), []).append(values)
-    joined = np.nan_to_num(_mean([_mean(parts) for parts in voices.values()]))
+    joined: Floats = np.mean([np.mean(parts, axis=0) for parts in voices.values()], axis=0)
     joined = smoothed(joined, scorable, smoothed_rows(window))
     for name in SENSOR_KINDS:
         if name in rows:
@@ -117,14 +124,3 @@ def smoothed(values: Floats, counted: Bools, size: int) -> Floats:
 
 def _voice(name: str) -> str:
     return name if name in VOICES else "latents"
-
-
-def _mean(parts: list[Floats]) -> Floats:
-    """Mean of the parts that are known; of nothing, NaN."""
-    total, count = np.zeros(len(parts[0])), np.zeros(len(parts[0]))
-    for part in parts:
-        known = np.isfinite(part)
-        total += np.where(known, part, 0.0)
-        count += known
-    mean: Floats = np.where(count, total / np.maximum(count, 1), np.nan)
-    return mean

@@ -464,15 +464,11 @@ def moving_mean(series, window, row):
 
 
 def fused(voices, scorable, size):
-    """Mean of the voices' known kinds, smoothed over the rows around each that count."""
+    """Mean of the voices' mean kinds, smoothed over the rows around each that count."""
     joined = []
     for row in range(len(scorable)):
-        means = []
-        for kinds in voices:
-            known = [kind[row] for kind in kinds if kind[row] == kind[row]]
-            if known:
-                means.append(sum(known) / len(known))
-        joined.append(sum(means) / len(means) if means else 0.0)
+        means = [sum(kind[row] for kind in kinds) / len(kinds) for kinds in voices]
+        joined.append(sum(means) / len(means))
     found = []
     for row in range(len(scorable)):
         first = row - size // 2

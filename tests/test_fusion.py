@@ -44,8 +44,10 @@ def test_ratio_is_finite_and_increasing_whatever_was_normal():
         assert (np.diff(found) > 0).all()
 
 
-def test_unknown_stays_unknown():
-    assert np.isnan(Ratio(0.0, 1.0)(np.array([np.nan])))
+def test_unknown_is_taken_as_usual():
+    ratio = Ratio.fitted("x", np.array([0.0, 1.0, 2.0, 3.0, 100.0]))
+    found = ratio(np.array([np.nan, 2.0, 3.0]))
+    assert found[0] == found[1] == ratio.usual < found[2]
 
 
 def evidence(seed=0):
@@ -59,7 +61,7 @@ def evidence(seed=0):
 
 
 def ratios(rows, steps):
-    return {name: Ratio(0.0, 2.0) for name in (*rows, *steps)}
+    return {name: Ratio(0.0, 2.0, 0.3) for name in (*rows, *steps)}
 
 
 def test_fused_equals_naive():
@@ -95,10 +97,10 @@ def test_detectors_on_the_same_latents_have_one_voice():
     assert np.abs(more - before).max() < 0.1
 
 
-def test_what_nobody_knows_is_no_alarm():
+def test_what_is_not_known_moves_the_score_to_the_usual():
     steps = {PATTERN: np.full(P // ALIGN, np.nan)}
-    found = fuse({PATTERN: Ratio(0.0, 1.0)}, {}, steps, np.ones(P, bool), WINDOW, ALIGN)
-    assert (found == 0).all()
+    found = fuse({PATTERN: Ratio(0.0, 1.0, 0.4)}, {}, steps, np.ones(P, bool), WINDOW, ALIGN)
+    np.testing.assert_allclose(found, 0.4)
 
 
 @pytest.mark.parametrize("name", [SPIKE, STAND_STILL])
