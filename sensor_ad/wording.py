@@ -74,6 +74,22 @@ EVIDENCE_WORDS = {
         "level shift",
         "readings averaged over a while have moved away from their usual levels and ratios",
     ),
+    "pattern": (
+        "unlike any window",
+        "no stretch of the history looks like this one",
+    ),
+    "pattern_change": (
+        "unlike any change",
+        "readings move in a way that they never did in the history, whatever their level",
+    ),
+    "pattern_rest": (
+        "unexplained pattern",
+        "the main patterns of the history, however mixed, do not explain this stretch",
+    ),
+    "spike": (
+        "spike",
+        "a single reading stands out from both its neighbours further than it ever did",
+    ),
 }
 """Name of an evidence, as in scores.parquet -> (its short name, what a high value says)."""
 
