@@ -31,7 +31,7 @@ PIECE = 250_000
 """Rows made at a time."""
 FAULT_START, FAULT_ROWS, FAULT_SHIFT = 200_000, 600, 8.0
 """In every second piece one tag is off by so many standard deviations of its noise."""
-BEGIN = np.datetime64(datetime(2026, 1, 1), "s")
+BEGIN = np.datetime64(datetime(2016, 1, 1), "s")
 
 
 def write_export(

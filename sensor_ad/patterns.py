@@ -48,15 +48,18 @@ class View:
         """Fit to (N, C L) normal windows, all of which are kept."""
         from sklearn.utils.extmath import randomized_svd
 
-        mean = windows.mean(axis=0)
+        # In float64: in float32 the number of threads would show in where the directions lie.
+        mean = windows.mean(axis=0, dtype=np.float64)
         centred = windows - mean
         most = min(COMPONENTS, *centred.shape)
         _, strength, basis = randomized_svd(centred, most, random_state=seed)
-        variance = np.cumsum(strength.astype(np.float64) ** 2)
-        wanted = EXPLAINED * float(np.square(centred, dtype=np.float64).sum())
-        basis = basis[: int(np.searchsorted(variance, wanted)) + 1]
-        arrays = (mean, basis, centred @ basis.T)
-        return cls(*(part.astype(np.float64) for part in arrays))
+        wanted = EXPLAINED * float(np.square(centred).sum())
+        basis = basis[: int(np.searchsorted(np.cumsum(strength**2), wanted)) + 1]
+        # Kept as a bundle keeps them, so that a model gives the same scores when it is read back.
+        kept = (
+            part.astype(np.float32).astype(np.float64) for part in (mean, basis, centred @ basis.T)
+        )
+        return cls(*kept)
 
     def compare(self, series: torch.Tensor, window: int, step: int) -> tuple[Floats, Floats]:
         """Compare the window around each step with the normal ones.
