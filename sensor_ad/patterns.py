@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from sensor_ad.dense import means
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Bools, Floats, Ints
 
@@ -129,9 +130,7 @@ class Patterns:
 
 def changes(series: torch.Tensor, window: int) -> torch.Tensor:
     """(C, P) what is left of a series when its moving mean over a window is taken away."""
-    before = window // 2
-    mean = F.avg_pool1d(F.pad(series[None], (before, window - 1 - before)), window, stride=1)
-    return series - mean[0]
+    return series - means(series[None], window)[0]
 
 
 def tag_weights(
