@@ -16,8 +16,8 @@ make the map so steep that rounding showed in the score."""
 TAIL_SHARE = 0.05
 """Share of the highest normal values whose mean excess gives the slope beyond the highest."""
 FEWEST_IN_TAIL = 8
-LEAST_SLOPE_RANGE = 50.0
-"""Beyond the highest value the scale needs at least 1/50 of the normal range for one e-fold."""
+LEAST_SLOPE_RANGE = 20.0
+"""Beyond the highest value the scale needs at least 1/20 of the normal range for one e-fold."""
 LOG10_E = float(np.log10(np.e))
 
 
