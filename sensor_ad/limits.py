@@ -122,7 +122,7 @@ def choose_limit(
         if share >= 1:
             value, method = threshold, "exponential"
         elif len(peaks) < ENOUGH_CLUSTERS:
-            value, method = threshold - float(excess.mean()) * np.log(share), "exponential"
+            value, method = threshold + _predicted(excess, share), "exponential"
         else:
             value, method = threshold + _pareto_quantile(excess, share), "generalised Pareto"
     count = len(cluster_peaks(score, index, pause, value))
@@ -171,6 +171,16 @@ def cluster_peaks(score: Floats, index: Ints, pause: int, threshold: float) -> F
     starts = np.concatenate([[0], np.flatnonzero(np.diff(index[above]) > pause) + 1])
     peaks: Floats = np.maximum.reduceat(score[above], starts).astype(np.float64)
     return peaks
+
+
+def _predicted(excess: Floats, share: float) -> float:
+    """Excess that this share of coming peaks passes, when few exponential ones were seen.
+
+    The predictive distribution P(excess > x) = (1 + x / Σ)^−n, Σ being the sum of the n excesses:
+    the rate itself is uncertain (Aitchison and Dunsmore, Statistical Prediction Analysis, 1975).
+    """
+    n = len(excess)
+    return float(excess.sum() * (share ** (-1 / n) - 1))
 
 
 def _pareto_quantile(excess: Floats, share: float) -> float:
