@@ -108,14 +108,14 @@ class Patterns:
     level: View
     change: View
 
-    def score(self, filled: torch.Tensor, weight: Floats, step: int) -> dict[str, Floats]:
+    def score(self, filled: torch.Tensor, cover: Floats, step: int) -> dict[str, Floats]:
         """Give (J,) evidence by the name of its column, NaN where too little was observed.
 
         Parameters
         ----------
         filled
             (C, P) scaled readings; what was not observed is as the network expects it.
-        weight
+        cover
             (J,) share of the cells of each step's window that was observed.
         """
         with torch.inference_mode():
@@ -123,7 +123,7 @@ class Patterns:
             series = filled.double() * scale[:, None]
             near, rest = self.level.compare(series, self.window, step)
             shape, _ = self.change.compare(changes(series, self.window), self.window, step)
-        known = whole_windows(weight, self.usual)
+        known = whole_windows(cover, self.usual)
         found = {PATTERN: near, PATTERN_CHANGE: shape, PATTERN_REST: rest}
         return {name: np.where(known, values, np.nan) for name, values in found.items()}
 
@@ -191,9 +191,9 @@ def fit_patterns(
     return Patterns(weight, window, usual, level, change)
 
 
-def whole_windows(weight: Floats, usual: float) -> Bools:
+def whole_windows(cover: Floats, usual: float) -> Bools:
     """(J,) steps of whose windows nearly all of what is usual was observed."""
-    return weight >= KNOWN_SHARE * usual
+    return cover >= KNOWN_SHARE * usual
 
 
 def _windows(series: torch.Tensor, starts: Ints, window: int) -> Floats:

@@ -155,7 +155,7 @@ def weights(values, kinds, known, roles=None):
     holds = np.ones(len(kinds), np.int64)
     made = fit_preparation(tags, tuple(kinds), rows, Grid(1_000_000, 0), holds, "")
     x, mask = made.scaled(values)
-    return made.scale * 0 + tag_weights(made, x, mask, tuple(known)), made
+    return tag_weights(made, x, mask, tuple(known)), made
 
 
 def test_tags_count_alike_as_far_as_they_move():
