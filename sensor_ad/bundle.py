@@ -27,7 +27,7 @@ from sensor_ad.detectors import LevelShift, Standardiser, column_name, make_dete
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
-from sensor_ad.fusion import LEVEL_SHIFT, Ratio
+from sensor_ad.fusion import LEVEL_KINDS, Ratio
 from sensor_ad.grid import Layout
 from sensor_ad.limits import Limit
 from sensor_ad.manifest import (
@@ -183,13 +183,14 @@ def load_bundle(
             usual=arrays["stand_still/usual"],
             resting=arrays["stand_still/resting"],
             cap=manifest["window"],
-            # Models of before do not know it: no tag of theirs is called lost.
-            lost=arrays.get("stand_still/lost", np.full(len(arrays["center"]), np.inf)),
+            lost=arrays["stand_still/lost"],
+            repeats=arrays["stand_still/repeats"],
         ),
         patterns=_patterns(arrays, manifest["window"]) if config.scoring.patterns else None,
         ratios={name: Ratio(*map(float, arrays[f"ratio/{name}"])) for name in manifest["evidence"]},
         calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
         fusion=_calibration(arrays, "fusion"),
+        causal=_calibration(arrays, "causal"),
     )
     fitted = Fitted(
         scorer=scorer,
@@ -241,11 +242,16 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
     arrays["peaks"] = fitted.limit.peaks
     arrays["stand_still/usual"] = scorer.stand_still.usual
     arrays["stand_still/resting"] = scorer.stand_still.resting
+    arrays["stand_still/repeats"] = scorer.stand_still.repeats
     arrays["stand_still/lost"] = scorer.stand_still.lost
     arrays["standardiser/mean"] = scorer.detectors.standardiser.mean
     arrays["standardiser/deviation"] = scorer.detectors.standardiser.deviation
-    assert scorer.fusion is not None
-    all_calibrations = {**scorer.calibrations, "fusion": scorer.fusion}
+    assert scorer.fusion is not None and scorer.causal is not None
+    all_calibrations = {
+        **scorer.calibrations,
+        "fusion": scorer.fusion,
+        "causal": scorer.causal,
+    }
     for name, calibration in all_calibrations.items():
         arrays[f"calibration/{name}/values"] = calibration.values
         arrays[f"calibration/{name}/levels"] = calibration.levels
@@ -266,8 +272,7 @@ def _estimators(fitted: Fitted, config: Config) -> dict[str, tuple[dict[str, Flo
     states = {
         name: detectors.detectors[column_name(name)].state() for name in config.scoring.detectors
     }
-    if detectors.level is not None:
-        states[LEVEL_SHIFT] = detectors.level.state()
+    states |= {name: detector.state() for name, detector in detectors.levels.items()}
     return states
 
 
@@ -302,12 +307,11 @@ def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDe
         estimator = _load_estimator(file, name, width) if name in ALLOWED_TYPES else None
         detector.restore(arrays_of(name), estimator)
         detectors[column_name(name)] = detector
-    level = None
-    if config.scoring.level_shift:
-        level = LevelShift()
-        level.restore(arrays_of(LEVEL_SHIFT), None)
+    levels = {name: LevelShift() for name in LEVEL_KINDS if config.scoring.level_shift}
+    for name, level in levels.items():
+        level.restore(arrays_of(name), None)
     standardiser = Standardiser(arrays["standardiser/mean"], arrays["standardiser/deviation"])
-    return LatentDetectors(standardiser, detectors, level)
+    return LatentDetectors(standardiser, detectors, levels)
 
 
 def _load_estimator(file: Path, name: str, width: int) -> Any:

@@ -18,6 +18,8 @@ TAIL_SHARE = 0.05
 FEWEST_IN_TAIL = 8
 LEAST_SLOPE_RANGE = 20.0
 """Beyond the highest value the scale needs at least 1/20 of the normal range for one e-fold."""
+PRIOR_WINDOWS = 30.0
+"""A usual mean excess counts as much as so many independent windows."""
 LOG10_E = float(np.log10(np.e))
 
 
@@ -37,9 +39,18 @@ class Calibration:
     """−log10 per unit of raw evidence beyond the last knot."""
 
     @classmethod
-    def fitted(cls, normal: Floats) -> Calibration:
+    def fitted(cls, normal: Floats, usual: float = 0.0, windows: float = np.inf) -> Calibration:
         """Fit to (N,) raw values of normal rows, N ≥ 1.
 
+        Parameters
+        ----------
+        usual
+            Mean excess of the tail that is to be expected, in the unit of the values.
+        windows
+            Independent windows behind the values: with few, the mean excess seen is drawn to that.
+
+        Notes
+        -----
         The tail's rate is the reciprocal of the mean excess over its threshold: the
         maximum-likelihood fit of an exponential distribution, which is the generalised Pareto
         distribution with shape 0 (Pickands, Ann. Statist. 3, 1975).
@@ -59,6 +70,8 @@ class Calibration:
         count = max(FEWEST_IN_TAIL, int(TAIL_SHARE * N))
         tail = ordered[-min(count, N) :]
         excess = float((tail - tail[0]).mean())
+        seen = 1.0 if np.isinf(windows) else windows / (windows + PRIOR_WINDOWS)
+        excess = seen * excess + (1 - seen) * usual
         span = float(ordered[-1] - ordered[0])
         least = max(span / LEAST_SLOPE_RANGE, 1e-6 * max(1.0, abs(float(ordered[-1]))))
         return cls(values, levels, LOG10_E / max(excess, least))

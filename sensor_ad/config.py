@@ -315,6 +315,12 @@ class EventSettings(_Section):
     pause_s: float | None = Field(
         None, ge=0, description="Alarms closer than this are one event; one window if unset."
     )
+    fade: float = Field(
+        0.33,
+        ge=0,
+        lt=1,
+        description="An alarm is over when so much of its highest excess over the limit is left.",
+    )
     min_length_s: float = Field(0.0, ge=0, description="Shorter events are dropped.")
 
 

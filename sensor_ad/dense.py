@@ -25,10 +25,13 @@ RESIDUAL_SCALES = ("spike", "row", "eighth of a window", "window", "four windows
 neighbours, row by row, and as means over an eighth of a window, a window and four windows (slow
 drifts show where starts and stops have averaged out)."""
 SPIKE, ROW = 0, 1
-LEVEL_WINDOWS = 2
-"""Levels are means over so many windows: faults that last show in them, noise does not."""
+LEVEL_WINDOWS = (2, 4)
+"""Levels are means over so many windows: faults that last show in them, noise does not; slow ones
+show in the longer."""
 LEAST_HALF = 0.25
 """Observed share of a half window from which its mean counts."""
+THERE = 0.5
+"""Observed share of a window from which a tag is there."""
 LEAST_WEIGHT = 0.05
 """Observed share below which a smoothed value is taken as 0 (nothing known)."""
 
@@ -52,13 +55,15 @@ class Dense:
     latents: torch.Tensor
     """(J, 2D) float64 mean and spread of the latents pooled over a window."""
     level: torch.Tensor
-    """(J, C) mean of the scaled readings over two windows."""
+    """(2, J, C) mean of the scaled readings over two and over four windows."""
     seen: torch.Tensor
-    """(J, C) share of these two windows that was observed."""
+    """(2, J, C) share of these windows that was observed."""
     cover: torch.Tensor
-    """(J,) share of the cells of the window that were observed."""
-    filled: torch.Tensor
-    """(C, P) scaled readings, and where there is none what the network expects."""
+    """(J,) share of the window that was observed of the tags that were there, if most were."""
+    x: torch.Tensor
+    """(C, P) scaled readings, 0 where there is none."""
+    given: torch.Tensor
+    """(C, P) 1 where there is one."""
     weight: torch.Tensor
     """(J,) share of the cells of that window that were observed and that latents tell of."""
 
@@ -125,9 +130,14 @@ def run_tile(
         residual = (x - expected).mul_(judged)
         steps, seen = _step_means(residual, step), _step_means(judged, step)
         cells = seen if opinion is None else _step_means(mask, step)
-        observed = _around(cells, LEVEL_WINDOWS * window, step)
         # Scaled values are 0 where unobserved.
-        level = weighted(_around(_step_means(x, step), LEVEL_WINDOWS * window, step), observed)
+        means_of_steps = _step_means(x, step)
+        levels = [windows * window for windows in LEVEL_WINDOWS]
+        observed = [_around(cells, rows, step) for rows in levels]
+        level = [
+            weighted(_around(means_of_steps, rows, step), known)
+            for rows, known in zip(levels, observed, strict=True)
+        ]
         informed = network.informed(mask)
         shown = mask if informed is None else mask * informed
         # A forecaster cannot judge a row without its history; others can, with half a window less.
@@ -143,10 +153,11 @@ def run_tile(
             rows={name: part[0, :rows] for name, part in output.rows.items()},
             observed=_to_rows(share[:, None], step)[0, 0],
             latents=pool(latents, shown, window, step)[0].T,
-            level=level[0].T,
-            seen=observed[0].T,
-            cover=_around(cells.mean(dim=1, keepdim=True), window, step)[0, 0],
-            filled=torch.where(mask[0] > 0, x[0], expected[0]),
+            level=torch.cat(level).transpose(1, 2),
+            seen=torch.cat(observed).transpose(1, 2),
+            cover=_cover(_around(cells, window, step))[0],
+            x=x[0],
+            given=mask[0],
             weight=weight[0],
         )
 
@@ -242,6 +253,23 @@ def _halves(steps: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor
 def _smaller(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Give the smaller amount where both have the same sign, else 0."""
     return torch.minimum(one, other).relu_() + torch.maximum(one, other).neg_().relu_()
+
+
+def _cover(share: torch.Tensor) -> torch.Tensor:
+    """(N, J) share of a window that was observed of the tags that were there; 0 if most were not.
+
+    A tag that is missing for long (a masked sensor) leaves the others to be compared; rows that
+    are missing for all tags do not.
+
+    Parameters
+    ----------
+    share
+        (N, C, J) of each tag.
+    """
+    there = (share >= THERE).to(share.dtype)
+    count = there.sum(dim=1)
+    cover = (share * there).sum(dim=1) / count.clamp(min=1.0)
+    return torch.where(2 * count >= share.shape[1], cover, 0.0)
 
 
 def _step_means(values: torch.Tensor, step: int) -> torch.Tensor:

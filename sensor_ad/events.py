@@ -1,7 +1,8 @@
 """Scores to events: scored tiles come in one after the other, events with their tags go out.
 
-While tiles pass, only sums are kept, and the rows around alarms go to a spool file; what an event
-is the picture of is told from there at the end, so memory stays bounded.
+The causal score raises alarms. Where an event began and ended, and which tags drive it, is told
+afterwards by the offline score, from the rows around alarms that went to a spool file: while tiles
+pass, next to nothing is kept, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -35,45 +36,95 @@ SNIPPET_ROWS = 3000
 
 @dataclass
 class OpenEvent:
-    """Running sums of one event."""
+    """Alarms grouped in time."""
 
     start: int
     end: int
     """First and last alarm row (grid rows)."""
     alarm_rows: int
     peak: float
+    """Highest causal score."""
     peak_row: int
-    excess: Floats
-    """(C,) summed contributions above normal."""
-    total: Floats
-    """(C,) summed squared contributions."""
-    evidence: Floats
-    """(E,) highest."""
+    above: int
+    """Last row above the limit, alarm or not, before the score was below it again."""
     id: str = ""
     """Given when it goes on from the export before."""
+    began: int | None = None
+    """First row by the offline score, once that is known."""
 
 
 @dataclass
 class EventTracker:
-    """Merges alarms into events while tiles pass."""
+    """Raises alarms and merges them into events while tiles pass.
+
+    An alarm begins when the causal score passes the limit. It is over when the score's excess over
+    the limit has fallen below a share of the highest that it had since it was last below the limit:
+    what a fault leaves behind, a tenth of itself yet above all that is normal, is no alarm for
+    ever. It goes on once the excess is halfway back from there to the highest.
+    """
 
     limit: float
     pause: int
     """Alarms at most so many rows apart are one event."""
+    fade: float = 0.0
+    """That share."""
     events: list[OpenEvent] = field(default_factory=list)
+    _highest: float = 0.0
+    """Highest excess since the score was last below the limit."""
+    _on: bool = False
+    """Whether the last row was within an alarm."""
+    _last: int | None = None
+    """Grid row of the last one that came."""
 
     def add(self, tile: ScoredTile) -> Bools:
         """Take the next tile; returns (T,) which of its rows are alarms."""
-        alarm: Bools = tile.scorable & (np.nan_to_num(tile.score, nan=-np.inf) > self.limit)
+        if not len(tile.index):
+            return np.zeros(0, dtype=bool)
+        alarm, faded = self._alarms(tile)
         at = np.flatnonzero(alarm)
-        if not len(at):
-            return alarm
-        index = tile.index[at]
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self.pause) + 1])
-        stops = np.concatenate([starts[1:], [len(at)]])
-        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-            self._merge(_sums(tile, at[start:stop]))
+        if len(at):
+            index = tile.index[at]
+            starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self.pause) + 1])
+            stops = np.concatenate([starts[1:], [len(at)]])
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+                self._merge(_open(tile, at[start:stop]))
+        self._note(tile.index[faded])
         return alarm
+
+    def _alarms(self, tile: ScoredTile) -> tuple[Bools, Bools]:
+        """(T,) which rows are alarms, and which are above the limit without being one."""
+        # A row that could not be scored says nothing, not that all is well.
+        excess = np.where(tile.scorable, tile.causal.astype(np.float64) - self.limit, np.nan)
+        before = tile.index[0] - 1 if self._last is None else self._last
+        gaps = np.diff(tile.index, prepend=before) > self.pause
+        fresh = (excess <= 0) | gaps
+        above = np.nan_to_num(excess, nan=0.0).clip(min=0.0)
+        if not fresh[0]:
+            above[0] = max(above[0], self._highest)
+        # Running highest within each stretch: later stretches are lifted above all before them.
+        lift = np.cumsum(fresh) * (float(above.max()) + 1.0)
+        highest = np.maximum.accumulate(above + lift) - lift
+        on = (excess > 0) & (excess >= (1 + self.fade) / 2 * highest)
+        off = fresh & ~on | (excess < self.fade * highest)
+        # Rows that decide neither go on as the one before.
+        place = np.arange(len(excess))
+        decided = np.maximum.accumulate(np.where(on | off, place, -1))
+        state = np.where(decided >= 0, on[decided], self._on)
+        self._highest, self._on = float(highest[-1]), bool(state[-1])
+        self._last = int(tile.index[-1])
+        alarm: Bools = state & (excess > 0)
+        return alarm, (excess > 0) & ~alarm
+
+    def _note(self, faded: Ints) -> None:
+        """Keep until when events stayed above the limit."""
+        if not len(faded) or not self.events:
+            return
+        starts = np.array([event.start for event in self.events])
+        owner = np.searchsorted(starts, faded, side="right") - 1
+        last = np.append(np.flatnonzero(np.diff(owner)), len(owner) - 1)
+        for k in last.tolist():
+            event = self.events[max(int(owner[k]), 0)]
+            event.above = max(event.above, int(faded[k]))
 
     def _merge(self, new: OpenEvent) -> None:
         last = self.events[-1] if self.events else None
@@ -82,26 +133,20 @@ class EventTracker:
             return
         if new.peak > last.peak:
             last.peak, last.peak_row = new.peak, new.peak_row
-        last.end = new.end
+        last.end, last.above = new.end, max(last.above, new.above)
         last.alarm_rows += new.alarm_rows
-        last.excess = last.excess + new.excess
-        last.total = last.total + new.total
-        last.evidence = np.maximum(last.evidence, new.evidence)
 
 
-def _sums(tile: ScoredTile, at: Ints) -> OpenEvent:
-    score = tile.score[at]
+def _open(tile: ScoredTile, at: Ints) -> OpenEvent:
+    score = tile.causal[at]
     peak = int(score.argmax())
-    contribution = tile.contribution[at].astype(np.float64)
     return OpenEvent(
         start=int(tile.index[at[0]]),
         end=int(tile.index[at[-1]]),
         alarm_rows=len(at),
         peak=float(score[peak]),
         peak_row=int(tile.index[at[peak]]),
-        excess=np.maximum(contribution - 1.0, 0.0).sum(axis=0),
-        total=np.square(contribution).sum(axis=0),
-        evidence=tile.evidence[at].max(axis=0),
+        above=int(tile.index[at[-1]]),
     )
 
 
@@ -126,6 +171,8 @@ class EventContext:
     """(C,) how far a row normally stands out from both its neighbours, plant units."""
     margin: int
     """Rows before and after an event that pictures show."""
+    late: int
+    """Rows by which the causal score may come late."""
 
 
 def finish_events(
@@ -146,15 +193,44 @@ def finish_events(
     -------
     Events in time order, and by id the rows around each for pictures.
     """
-    events, snippets = [], {}
+    events, snippets, after = [], {}, None
     for one in sums:
         if one.end - one.start + 1 < context.min_rows:
             continue
-        around = rows.between(one.start - context.margin, one.end + context.margin)
-        event = _finish(one, around, context)
+        start, end = located(one, rows, context, after)
+        one.began = start
+        after = max(start, end)
+        around = rows.between(start - context.margin, max(end, one.start) + context.margin)
+        event = _finish(one, start, end, around, context)
         events.append(event)
         snippets[event.id] = snippet_of(around, context)
     return events, snippets
+
+
+def located(
+    one: OpenEvent, rows: SpooledRows, context: EventContext, after: int | None
+) -> tuple[int, int]:
+    """First and last row of an event by the offline score, which needs not wait for what comes.
+
+    Its stretch above the limit that was the last to begin before the alarm begins the event, be it
+    over by then. Where there is none, the alarm itself does.
+
+    Parameters
+    ----------
+    after
+        Last row of the event before, which this one does not reach.
+    """
+    first = one.start - context.late
+    part = rows.between(first if after is None else max(first, after + 1), one.end)
+    high = part.index[np.nan_to_num(part.score, nan=-np.inf) > context.limit]
+    if not len(high):
+        return one.start if one.began is None else one.began, one.end
+    starts = high[np.concatenate([[0], np.flatnonzero(np.diff(high) > context.pause) + 1])]
+    before = starts[starts <= one.start]
+    start = int(before[-1]) if len(before) else one.start
+    if one.began is not None:
+        start = min(start, one.began)
+    return start, max(start, int(high[-1]))
 
 
 def event_id(start_us: int) -> str:
@@ -162,23 +238,30 @@ def event_id(start_us: int) -> str:
     return datetime.fromtimestamp(start_us / 1e6, UTC).strftime("E%Y%m%dT%H%M%S")
 
 
-def _finish(one: OpenEvent, around: SpooledRows, context: EventContext) -> Event:
-    weights = one.excess if one.excess.sum() > 0 else one.total
+def _finish(
+    one: OpenEvent, start: int, end: int, around: SpooledRows, context: EventContext
+) -> Event:
+    inside = around.between(start, end)
+    excess, total, evidence = _sums(inside, context.limit)
+    weights = excess if excess.sum() > 0 else total
     shares = weights / max(float(weights.sum()), 1e-12)
     order = np.argsort(-shares, kind="stable")
-    onsets = _onsets(around, one, int(order[0]))
-    kind, sensor = _picture(one, around, int(order[0]), float(shares[order[0]]), context)
-    start_us, end_us, peak_us = (
-        int(context.grid.time_us(np.array(row))) for row in (one.start, one.end, one.peak_row)
+    onsets = _onsets(around, end, int(order[0]))
+    kind, sensor = _picture(inside, around, int(order[0]), float(shares[order[0]]), context)
+    start_us, end_us, peak_us, raised_us, above_us = (
+        int(context.grid.time_us(np.array(row)))
+        for row in (start, end, one.peak_row, one.start, one.above)
     )
     severity = one.peak / max(context.limit, 1e-12)
     level: Literal["low", "medium", "high"] = (
         "high" if severity >= HIGH else "medium" if severity >= MEDIUM else "low"
     )
     return Event(
-        id=one.id or event_id(start_us),
+        id=one.id or event_id(raised_us),
         start_us=start_us,
         end_us=end_us,
+        raised_us=raised_us,
+        above_us=above_us,
         open=context.last_row - one.end <= context.pause,
         peak=one.peak,
         peak_us=peak_us,
@@ -195,13 +278,26 @@ def _finish(one: OpenEvent, around: SpooledRows, context: EventContext) -> Event
             )
             for c in order
         ),
-        evidence=dict(zip(context.evidence_names, map(float, one.evidence), strict=True)),
+        evidence=dict(zip(context.evidence_names, map(float, evidence), strict=True)),
     )
 
 
-def _onsets(around: SpooledRows, one: OpenEvent, leading: int) -> list[int | None]:
+def _sums(inside: SpooledRows, limit: float) -> tuple[Floats, Floats, Floats]:
+    """(C,) summed contributions above normal, (C,) summed squares, (E,) highest evidence.
+
+    Of the rows with a score above the limit; of all, when there is none.
+    """
+    both = np.fmax(inside.score, inside.causal)
+    high = np.flatnonzero(np.nan_to_num(both, nan=-np.inf) > limit)
+    rows = inside.take(high) if len(high) else inside
+    contribution = rows.contribution.astype(np.float64)
+    excess = np.maximum(contribution - 1.0, 0.0).sum(axis=0)
+    return excess, np.square(contribution).sum(axis=0), rows.evidence.max(axis=0)
+
+
+def _onsets(around: SpooledRows, end: int, leading: int) -> list[int | None]:
     """Row at which each tag left its normal band for good (the leading tag: at all)."""
-    within = around.index <= one.end
+    within = around.index <= end
     outside = around.contribution[within] > 1.0
     index = around.index[within]
     onsets: list[int | None] = []
@@ -217,13 +313,13 @@ def _onsets(around: SpooledRows, one: OpenEvent, leading: int) -> list[int | Non
 
 
 def _picture(
-    one: OpenEvent, around: SpooledRows, leading: int, share: float, context: EventContext
+    within: SpooledRows, around: SpooledRows, leading: int, share: float, context: EventContext
 ) -> tuple[EventKind, str | None]:
     """Tell whether an event is the picture of one stuck, failed or spiking sensor."""
     if share < LEADING_SHARE or context.kinds[leading] != "continuous":
         return "machine", None
     name = context.tags[leading]
-    inside = (around.index >= one.start) & (around.index <= one.end)
+    inside = (around.index >= within.index[0]) & (around.index <= within.index[-1])
     actual, expected = around.actual[:, leading], around.expected[:, leading]
     hold = _longest_hold(actual)
     usual = int(context.longest_hold[leading])
@@ -275,5 +371,6 @@ def snippet_of(around: SpooledRows, context: EventContext) -> Snippet:
         band=context.band,
         contribution=rows.contribution,
         score=rows.score,
+        causal=rows.causal,
         evidence=rows.evidence,
     )

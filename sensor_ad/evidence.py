@@ -9,7 +9,7 @@ import numpy as np
 
 from sensor_ad.calibration import Calibration
 from sensor_ad.errors import DataError
-from sensor_ad.fusion import Ratio, fuse
+from sensor_ad.fusion import USUAL_EXCESS, Ratio, Reach, fuse, fuse_causal
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.scoring import RawEvidence, told
 
@@ -26,9 +26,11 @@ class Calibrated:
     calibrations: dict[str, Calibration]
     """Evidence name -> calibration."""
     fusion: Calibration
-    """Of the fused score."""
+    """Of the offline score."""
+    causal: Calibration
+    """Of the causal score."""
     score: Floats
-    """(T,) of all scorable calibration rows."""
+    """(T,) causal score of all scorable calibration rows."""
     index: Ints
     """(T,) their grid rows."""
 
@@ -82,8 +84,9 @@ class CalibrationRows:
         assert self._latents is not None
         return self._latents[self.usable]
 
-    def calibrate(self, window: int) -> Calibrated:
-        """Calibrate each kind of evidence on every other block, the fused score on the rest."""
+    def calibrate(self, reach: Reach) -> Calibrated:
+        """Calibrate each kind of evidence on every other block, the fused scores on the rest."""
+        window = reach.window
         rows = np.flatnonzero(self.scorable)
         if not len(rows) or not self.usable.any():
             raise DataError(
@@ -105,9 +108,14 @@ class CalibrationRows:
         ratios = {name: Ratio.fitted(name, values) for name, values in normal.items()}
         calibrations = {name: Calibration.fitted(values) for name, values in normal.items()}
         fused = fuse(ratios, self.values, steps, self.scorable, window, self.align)[rows]
+        known = fuse_causal(ratios, self.values, steps, self.scorable, reach)[rows]
         rest = ~first[rows]
-        fusion = Calibration.fitted(fused[rest] if rest.any() else fused)
-        return Calibrated(ratios, calibrations, fusion, fusion(fused), self.index[rows])
+        chosen = rest if rest.any() else np.ones(len(rows), dtype=bool)
+        windows = chosen.sum() / window
+        fusion, causal = (
+            Calibration.fitted(values[chosen], USUAL_EXCESS, windows) for values in (fused, known)
+        )
+        return Calibrated(ratios, calibrations, fusion, causal, causal(known), self.index[rows])
 
     def _known(self, values: Floats, steps: Bools) -> Floats:
         """Values at these steps that are known; at any usable step when none is."""

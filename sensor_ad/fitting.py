@@ -24,6 +24,7 @@ from sensor_ad.models import Network, make_network
 from sensor_ad.patterns import Patterns, fit_patterns, tag_weights, whole_windows
 from sensor_ad.prepare import (
     CALIBRATE,
+    FARTHEST,
     FOLDS,
     TRAIN,
     UNUSED,
@@ -115,8 +116,6 @@ class _Pooled:
     """(5, C, T) residuals of the rows asked for, NaN where unobserved."""
     cover: Floats
     """(J,) share of the cells of each step's window that was observed."""
-    filled: Floats
-    """(P, C) float32 scaled readings, and where there is none what the network expects."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +325,7 @@ class _Job:
         align = self.layout.align
         every = max(1, int(checked.sum()) // RESIDUAL_ROWS)
         latents, level, seen, weight, residuals = [], [], [], [], []
-        cover, filled, start = [], [], 0
+        cover, start = [], 0
         made = dense_pass(
             self._tiles(packed), network, packed.preparation, self.layout, self.window
         )
@@ -334,8 +333,8 @@ class _Job:
             core = tile.core
             steps = slice(core.start // align, core.stop // align)
             latents.append(dense.latents[steps].cpu().numpy())
-            level.append(dense.level[steps].cpu().numpy())
-            seen.append(dense.seen[steps].cpu().numpy())
+            level.append(dense.level[:, steps].cpu().numpy())
+            seen.append(dense.seen[:, steps].cpu().numpy())
             weight.append(dense.weight[steps].cpu().numpy())
             cover.append(dense.cover[steps].cpu().numpy())
             size = core.stop - core.start
@@ -343,19 +342,17 @@ class _Job:
             chosen = dense.residuals()[:, :, core][:, :, torch.from_numpy(at)].cpu().numpy()
             shown = packed.mask[start : start + size][at].T > 0
             residuals.append(np.where(shown, chosen, np.nan))
-            filled.append(dense.filled[:, core].T.cpu().numpy())
             start += size
         usable = np.concatenate(weight) >= self.config.prepare.min_observed
         label = label_of_steps(by_step(labels, align), by_step(packed.place >= 0, align))
         return _Pooled(
             np.concatenate(latents),
-            np.concatenate(level),
-            np.concatenate(seen),
+            np.concatenate(level, axis=1),
+            np.concatenate(seen, axis=1),
             usable,
             label,
             np.concatenate(residuals, axis=2),
             np.concatenate(cover),
-            np.concatenate(filled),
         )
 
     def _detectors(self, pooled: _Pooled, rows: Bools) -> LatentDetectors:
@@ -365,7 +362,7 @@ class _Job:
                 "missing values (sensor-ad inspect), or lower prepare.min_observed."
             )
         scoring = self.config.scoring
-        chosen = (pooled.latents[rows], pooled.level[rows], pooled.seen[rows])
+        chosen = (pooled.latents[rows], pooled.level[:, rows], pooled.seen[:, rows])
         return fit_detectors(*chosen, scoring, self.config.seed)
 
     def _judges(self, packed: _Packed, pooled: _Pooled, steps: Bools) -> _Judges:
@@ -381,9 +378,8 @@ class _Job:
         known = known_inputs(self.history.tags, self.history.kinds)
         weight = tag_weights(packed.preparation, packed.x[rows], packed.mask[rows], known)
         centres = np.flatnonzero(rows)
-        return fit_patterns(
-            pooled.filled, weight, self.window, centres, usual, size, self.config.seed
-        )
+        x, mask = packed.preparation.scaled(packed.tile.values, FARTHEST)
+        return fit_patterns(x, mask, weight, self.window, centres, usual, size, self.config.seed)
 
     def _scorer(
         self,
@@ -415,7 +411,7 @@ class _Job:
         notes: tuple[str, ...],
     ) -> Fitted:
         """Calibrate, choose the limit, and keep what the report shows."""
-        found = evidence.calibrate(self.window)
+        found = evidence.calibrate(scorer.reach)
         score, index = found.score, found.index
         period_s = self.history.grid.period_us / 1e6
         limit = choose_limit(score, index, self.config.limit, self.pause, period_s, self.window)
@@ -426,6 +422,7 @@ class _Job:
                 ratios=found.ratios,
                 calibrations=found.calibrations,
                 fusion=found.fusion,
+                causal=found.causal,
             ),
             limit=limit,
             scheme=scheme,

@@ -5,6 +5,11 @@ logarithm counts, so that no kind decides alone, however far it runs away; below
 ratio itself, so that it matters little how calm a calm row is. Kinds that see the same thing share
 one voice. What tells of a single sensor, a spike or a standstill, is added where it goes beyond all
 that was ever normal.
+
+Two scores are made of the same evidence. The offline score takes it where it stands, in the middle
+of the rows that it looks at, and shows when a fault began and ended. The causal score takes each
+kind only when all rows that it looks at have passed: what it says of a row, it said when the row
+came in. It raises the alarms.
 """
 
 from __future__ import annotations
@@ -15,23 +20,34 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sensor_ad.dense import means, steps_to_rows, weighted
-from sensor_ad.patterns import PATTERN, PATTERN_CHANGE, PATTERN_REST
+from sensor_ad.dense import LEVEL_WINDOWS, LONG_WINDOWS, means, steps_to_rows, weighted
+from sensor_ad.patterns import KINDS as PATTERN_KINDS
 from sensor_ad.records import Bools, Floats
 
-RECONSTRUCTION, LEVEL_SHIFT = "reconstruction", "level_shift"
+RECONSTRUCTION = "reconstruction"
+LEVEL_KINDS = ("level_shift", "slow_shift")
+"""Of levels over two and over four windows."""
 SPIKE, STAND_STILL = "spike", "stand_still"
 SENSOR_KINDS = (SPIKE, STAND_STILL)
 """Kinds that tell of a sensor, and are nothing until they go beyond all that was ever normal."""
-VOICES = (RECONSTRUCTION, LEVEL_SHIFT, PATTERN, PATTERN_CHANGE, PATTERN_REST)
-"""Kinds with a voice of their own; all others (whatever detectors on the latents, and what the
-network brings itself) have one together."""
-NORMAL_QUANTILE = 0.999
-"""“The most that is normal” of a kind of evidence: this quantile of normal rows."""
+VOICES = (*LEVEL_KINDS, *PATTERN_KINDS)
+"""Kinds with a voice of their own. All others are the network's and have one together: half of it
+is the reconstruction, half are whatever detectors on the latents, and what the network brings
+itself."""
+BEYOND = float(np.log2(1 + 2))
+"""They count from twice the most that was ever normal: what is as rare as once in all N normal rows
+is passed twofold, if its tail is exponential, once in N²."""
+NORMAL_QUANTILE, STRETCHES = 0.999, 4
+"""“The most that is normal” of a kind of evidence: this quantile of each of so many stretches of
+normal rows, the geometric mean of all: that of one stretch alone hangs on chance."""
 SMOOTHED_SHARE = 2
 """The score is smoothed over a window divided by this."""
 MOST_SMOOTHED = 64
 """Rows, at most."""
+USUAL_EXCESS = 0.05
+"""Mean excess over a high quantile, in doublings, where there is too little data to tell."""
+CAUSAL_SHARE = 8
+"""The causal score is smoothed over a window divided by this, of rows that have passed."""
 SMALLEST = 1e-12
 
 
@@ -48,13 +64,17 @@ class Ratio:
 
     @classmethod
     def fitted(cls, name: str, normal: Floats) -> Ratio:
-        """Fit to (N,) raw values of normal rows."""
+        """Fit to (N,) raw values of normal rows, in time order."""
         lowest = min(0.0, float(normal.min()))
-        share = 1.0 if name in SENSOR_KINDS else NORMAL_QUANTILE
         above = normal.astype(np.float64) - lowest
         # Standing still is a ratio already: to the longest that ever was.
         least = 1.0 if name == STAND_STILL else SMALLEST
-        most = max(float(np.quantile(above, share)), least)
+        if name in SENSOR_KINDS:
+            most = max(float(above.max()), least)
+        else:
+            parts = np.array_split(above, STRETCHES) if len(above) >= STRETCHES else [above]
+            highest = [float(np.quantile(part, NORMAL_QUANTILE)) for part in parts]
+            most = float(np.exp(np.mean(np.log(np.maximum(highest, least)))))
         return cls(lowest, most, float(np.log2(1.0 + np.median(above) / most)))
 
     def __call__(self, raw: Floats) -> Floats:
@@ -67,6 +87,40 @@ class Ratio:
         return np.where(np.isnan(doublings), self.usual, doublings)
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How far ahead of a row each kind of evidence looks."""
+
+    window: int
+    """L, rows."""
+    align: int
+    """Rows of a pooled step."""
+    network: int
+    """Rows after itself on which what the network says of a row depends."""
+
+    def rows(self, name: str) -> int:
+        """Rows after which nothing that comes changes what a kind said of a row."""
+        middle = self.align // 2
+        if name == RECONSTRUCTION:
+            # Means over four windows, interpolated between steps.
+            return self.network + LONG_WINDOWS[-1] * self.window // 2 + self.align
+        if name in LEVEL_KINDS:
+            windows = LEVEL_WINDOWS[LEVEL_KINDS.index(name)]
+            return windows * self.window // 2 + middle
+        if name in PATTERN_KINDS:
+            return self.window // 2 + middle
+        if name == SPIKE:
+            return self.network + 1
+        if name == STAND_STILL:
+            return 0
+        return self.network + self.window // 2 + middle
+
+    @property
+    def most(self) -> int:
+        """The farthest of all."""
+        return self.rows(RECONSTRUCTION)
+
+
 def fuse(
     ratios: Mapping[str, Ratio],
     rows: Mapping[str, Floats],
@@ -75,7 +129,7 @@ def fuse(
     window: int,
     align: int,
 ) -> Floats:
-    """Join all kinds of evidence.
+    """Join all kinds of evidence for the offline score.
 
     Parameters
     ----------
@@ -93,20 +147,76 @@ def fuse(
     -------
     (P,) smoothed mean of the voices: 0 is nothing, 1 the edge of normal.
     """
-    voices: dict[str, list[Floats]] = {}
-    for name, values in rows.items():
-        if name not in SENSOR_KINDS:
-            voices.setdefault(_voice(name), []).append(ratios[name](values))
+    mapped = {name: ratios[name](values) for name, values in rows.items()}
     if steps:
         found = np.stack([ratios[name](values) for name, values in steps.items()], axis=1)
-        for name, values in zip(steps, steps_to_rows(found, align).T, strict=True):
-            voices.setdefault(_voice(name), []).append(values)
-    joined: Floats = np.mean([np.mean(parts, axis=0) for parts in voices.values()], axis=0)
-    joined = smoothed(joined, scorable, smoothed_rows(window))
-    for name in SENSOR_KINDS:
-        if name in rows:
-            joined += np.maximum(ratios[name](rows[name]) - 1.0, 0.0)
+        mapped |= dict(zip(steps, steps_to_rows(found, align).T, strict=True))
+    sensors = [mapped.pop(name) for name in SENSOR_KINDS if name in mapped]
+    joined = smoothed(_mean_of_voices(mapped), scorable, smoothed_rows(window))
+    for values in sensors:
+        joined += np.maximum(values - BEYOND, 0.0)
     return joined
+
+
+def fuse_causal(
+    ratios: Mapping[str, Ratio],
+    rows: Mapping[str, Floats],
+    steps: Mapping[str, Floats],
+    scorable: Bools,
+    reach: Reach,
+) -> Floats:
+    """Join all kinds of evidence for the causal score: each when all that it looks at has passed.
+
+    Parameters
+    ----------
+    ratios, rows, steps
+        As for `fuse`.
+    scorable
+        (P,) rows of which anything is known. Others count as the last of these, if that is within
+        a window, else each kind counts as usual.
+
+    Returns
+    -------
+    (P,) mean of the voices, hardly smoothed: what is pooled over a window comes smooth.
+    """
+    mapped = {
+        name: np.where(scorable, ratios[name](v), ratios[name].usual) for name, v in rows.items()
+    }
+    for name, values in steps.items():
+        by_row = np.repeat(ratios[name](values), reach.align)
+        mapped[name] = np.where(scorable, by_row, ratios[name].usual)
+    late = {name: _later(v, reach.rows(name), ratios[name].usual) for name, v in mapped.items()}
+    sensors = [late.pop(name) for name in SENSOR_KINDS if name in late]
+    joined = _trailing(_mean_of_voices(late), max(1, reach.window // CAUSAL_SHARE))
+    for values in sensors:
+        joined += np.maximum(values - BEYOND, 0.0)
+    return joined
+
+
+def _mean_of_voices(mapped: Mapping[str, Floats]) -> Floats:
+    """(P,) mean of the voices."""
+    voices = [mapped[name] for name in VOICES if name in mapped]
+    network = [mapped[RECONSTRUCTION]]
+    latents = [v for name, v in mapped.items() if name not in (*VOICES, RECONSTRUCTION)]
+    if latents:
+        network.append(np.mean(latents, axis=0))
+    mean: Floats = np.mean([np.mean(network, axis=0), *voices], axis=0)
+    return mean
+
+
+def _later(values: Floats, rows: int, before: float) -> Floats:
+    """(P,) values so many rows later; `before` stands where there were none."""
+    rows = min(rows, len(values))
+    moved: Floats = np.concatenate([np.full(rows, before), values[: len(values) - rows]])
+    return moved
+
+
+def _trailing(values: Floats, size: int) -> Floats:
+    """(P,) means over the `size` rows that end in each row; the first row stands before it too."""
+    padded = np.concatenate([np.full(size - 1, values[0]), values])[None, None]
+    mean: Floats = means(torch.from_numpy(padded), size)[0, 0].numpy()
+    at = size - 1 - (size - 1 - size // 2)
+    return mean[at : at + len(values)]
 
 
 def smoothed_rows(window: int) -> int:
@@ -120,7 +230,3 @@ def smoothed(values: Floats, counted: Bools, size: int) -> Floats:
     kept = torch.from_numpy(np.where(counted, values, 0.0))[None, None]
     mean: Floats = weighted(means(kept, size), means(known, size))[0, 0].numpy()
     return mean
-
-
-def _voice(name: str) -> str:
-    return name if name in VOICES else "latents"

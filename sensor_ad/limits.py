@@ -20,8 +20,9 @@ ENOUGH_CLUSTERS = 30
 """From so many clusters on, the shape of the tail is fitted too."""
 FEW_CLUSTERS = 5
 """With fewer the tail is not fitted at all."""
-LEAST_MARGIN = 1.0
-"""Then the limit lies at least one decade of probability above the highest score seen."""
+MARGIN = 1.0
+"""Then the limit lies one decade of probability above the highest score seen: further than that, so
+little data says nothing."""
 HIGHEST_SHAPE = 0.5
 """Of the generalised Pareto distribution; beyond it not even the variance exists."""
 CONFIDENCE = 0.95
@@ -113,9 +114,7 @@ def choose_limit(
     threshold, peaks = _clusters(score, index, pause)
     highest = float(score.max())
     if len(peaks) < FEW_CLUSTERS:
-        # The score is −log10 of a probability: so many decades rarer than once in this data.
-        margin = max(LEAST_MARGIN, -np.log10(wanted))
-        value, method = highest + margin, "highest value with a margin"
+        value, method = highest + MARGIN, "highest value with a margin"
     else:
         share = wanted / len(peaks)
         excess = peaks - threshold

@@ -2,7 +2,8 @@
 
 The network says what it expects of each row; here whole windows are compared with windows of the
 history. They are looked at in two views: the readings as they are, and what is left of them when
-their own moving mean is taken away, in which a change of shape shows whatever the level.
+their own moving mean is taken away, in which a change of shape shows whatever the level. A window
+knows nothing of the rows behind it, so what it says holds as soon as it is over.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from sensor_ad.dense import means
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Bools, Floats, Ints
 
-PATTERN, PATTERN_CHANGE, PATTERN_REST = "pattern", "pattern_change", "pattern_rest"
+PATTERN, PATTERN_REST = "pattern", "pattern_rest"
+CHANGE, CHANGE_REST = "pattern_change", "pattern_change_rest"
+KINDS = (PATTERN, PATTERN_REST, CHANGE, CHANGE_REST)
 COMPONENTS = 64
 """Directions of a window's space that are kept, at most …"""
 EXPLAINED = 0.95
@@ -108,29 +111,53 @@ class Patterns:
     level: View
     change: View
 
-    def score(self, filled: torch.Tensor, cover: Floats, step: int) -> dict[str, Floats]:
+    def score(
+        self, x: torch.Tensor, mask: torch.Tensor, cover: Floats, step: int
+    ) -> dict[str, Floats]:
         """Give (J,) evidence by the name of its column, NaN where too little was observed.
 
         Parameters
         ----------
-        filled
-            (C, P) scaled readings; what was not observed is as the network expects it.
+        x, mask
+            (C, P) scaled readings, 0 where unobserved, and which were observed.
         cover
             (J,) share of the cells of each step's window that was observed.
         """
         with torch.inference_mode():
-            scale = torch.from_numpy(self.weight).to(filled.device)
-            series = filled.double() * scale[:, None]
+            scale = torch.from_numpy(self.weight).to(x.device)
+            series, change = views(x.double() * scale[:, None], mask.double(), self.window)
             near, rest = self.level.compare(series, self.window, step)
-            shape, _ = self.change.compare(changes(series, self.window), self.window, step)
+            shape, shape_rest = self.change.compare(change, self.window, step)
         known = whole_windows(cover, self.usual)
-        found = {PATTERN: near, PATTERN_CHANGE: shape, PATTERN_REST: rest}
-        return {name: np.where(known, values, np.nan) for name, values in found.items()}
+        found = zip(KINDS, (near, rest, shape, shape_rest), strict=True)
+        return {name: np.where(known, values, np.nan) for name, values in found}
 
 
-def changes(series: torch.Tensor, window: int) -> torch.Tensor:
-    """(C, P) what is left of a series when its moving mean over a window is taken away."""
-    return series - means(series[None], window)[0]
+def views(
+    series: torch.Tensor, mask: torch.Tensor, window: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(C, P) a series without holes, and what is left when its mean over the last window goes.
+
+    A hole is filled with the last reading, for a window at most, then with 0, the usual reading:
+    by what came before alone.
+    """
+    total = moving_means(series * mask, window)
+    if bool((mask > 0).all()):  # the usual case, at a third of the cost
+        place = torch.arange(1, series.shape[1] + 1, device=series.device, dtype=series.dtype)
+        return series, series - total / (place / window).clamp(max=1.0)
+    place = torch.arange(series.shape[1], device=series.device).expand_as(series)
+    last = torch.where(mask > 0, place, -1).cummax(dim=1).values
+    held = series.gather(1, last.clamp(min=0))
+    filled = torch.where((last >= 0) & (place - last < window), held, 0.0)
+    count = moving_means(mask, window)
+    mean = torch.where(count > 0, total / count.clamp(min=1 / window), filled)
+    return filled, filled - mean
+
+
+def moving_means(series: torch.Tensor, window: int) -> torch.Tensor:
+    """(C, P) means over the `window` rows that end in each row, 0 before the first."""
+    behind = F.pad(series, (window - 1 - window // 2, 0))
+    return means(behind[None], window)[0, :, : series.shape[1]]
 
 
 def tag_weights(
@@ -164,14 +191,21 @@ def tag_weights(
 
 
 def fit_patterns(
-    filled: Floats, weight: Floats, window: int, centres: Ints, usual: float, size: int, seed: int
+    x: Floats,
+    mask: Floats,
+    weight: Floats,
+    window: int,
+    centres: Ints,
+    usual: float,
+    size: int,
+    seed: int,
 ) -> Patterns:
     """Keep normal windows.
 
     Parameters
     ----------
-    filled
-        (P, C) scaled readings on the packed axis; what was not observed is as the network expects.
+    x, mask
+        (P, C) scaled readings on the packed axis, 0 where unobserved, and which were observed.
     weight
         (C,) of `tag_weights`.
     centres
@@ -179,15 +213,13 @@ def fit_patterns(
     usual
         Share of their cells that is observed.
     """
-    series = torch.from_numpy((filled * weight).T.astype(np.float64))
-    inside = (centres >= window // 2) & (centres + window - window // 2 <= len(filled))
+    known = torch.from_numpy(mask.T.astype(np.float64))
+    both = views(torch.from_numpy((x * weight).T.astype(np.float64)), known, window)
+    inside = (centres >= window // 2) & (centres + window - window // 2 <= len(x))
     centres = centres[inside]
     chosen = np.unique(np.linspace(0, len(centres) - 1, min(size, len(centres))).round())
     starts = centres[chosen.astype(np.int64)] - window // 2
-    level, change = (
-        View.fitted(_windows(part, starts, window), seed)
-        for part in (series, changes(series, window))
-    )
+    level, change = (View.fitted(_windows(part, starts, window), seed) for part in both)
     return Patterns(weight, window, usual, level, change)
 
 

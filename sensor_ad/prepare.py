@@ -323,9 +323,9 @@ def make_layout(
         Pool latents at every latent step (short series), not at every half window.
     """
     align = network.stride if fine else max(network.stride, window // 2)
-    # What a score depends on: the network and the holes that it may bridge, then means over four
-    # windows, interpolation, and the smoothing of the score itself.
-    halo = network.reach + network.hole + 3 * window + 2 * align
+    # What a causal score depends on: evidence of so many rows before, and what that was made of:
+    # the network and the holes that it may bridge, means over four windows, interpolation.
+    halo = 2 * (network.reach + network.hole + 2 * window + align)
     halo = -(-halo // align) * align
     if config.prepare.max_hole_s is None:
         max_hole = max(1, window // 8)

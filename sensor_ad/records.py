@@ -84,11 +84,16 @@ class Event:
     id: str
     start_us: int
     end_us: int
-    """Last alarm row, UTC microseconds (inclusive)."""
+    """First and last row by the offline score, UTC microseconds (both inclusive)."""
+    raised_us: int
+    """First alarm row: when it was, or would have been, known."""
+    above_us: int
+    """Last row of the causal score above the limit; later than the last alarm when the fault left
+    something behind."""
     open: bool
     """True when the export ended before the event did."""
     peak: float
-    """Highest score; the same scale as the limit."""
+    """Highest causal score; the same scale as the limit."""
     peak_us: int
     severity: float
     """Peak score divided by the limit (above 1)."""
@@ -151,7 +156,9 @@ class Snippet:
     contribution: Floats
     """(T, C) residual over the most that is normal for the tag; above 1 is abnormal."""
     score: Floats
-    """(T,) fused score."""
+    """(T,) offline score."""
+    causal: Floats
+    """(T,) causal score, which raises alarms."""
     evidence: Floats
     """(T, E) calibrated evidence, in the order of `Timeline.evidence_names`."""
 
@@ -165,7 +172,7 @@ class Timeline:
     data."""
     width_us: int
     score_max: Floats
-    """(B,) highest score in the bucket, NaN where nothing could be scored."""
+    """(B,) highest causal score in the bucket, NaN where nothing could be scored."""
     score_mean: Floats
     """(B,)"""
     rows: Ints

@@ -71,6 +71,7 @@ class ScoringRun:
             config.zone,
             pause_rows(config.events, scorer.window, self._grid),
             int(np.ceil(config.events.min_length_s * 1e6 / self._grid.period_us)),
+            config.events.fade,
         )
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
@@ -330,6 +331,7 @@ def _from(tile: ScoredTile, first: int) -> ScoredTile:
     return ScoredTile(
         index=tile.index[keep],
         score=tile.score[keep],
+        causal=tile.causal[keep],
         scorable=tile.scorable[keep],
         used=tile.used[keep],
         evidence=tile.evidence[keep],

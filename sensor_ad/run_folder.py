@@ -43,7 +43,8 @@ class RunResult:
     states: States
     """A sample of the machine's states over the run."""
     recent_events: list[dict[str, Any]]
-    """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
+    """Id, first and last alarm row, and where it began, of events that may go on, or whose end will
+    be scored again."""
     masked: tuple[MaskedSensor, ...] = ()
     """Sensors that were found faulty and masked from then on."""
 
@@ -52,12 +53,19 @@ class RunFolder:
     """Takes scored tiles, writes them down, and keeps what events and report need."""
 
     def __init__(
-        self, folder: Path, fitted: Fitted, grid: Grid, zone: ZoneInfo, pause: int, min_rows: int
+        self,
+        folder: Path,
+        fitted: Fitted,
+        grid: Grid,
+        zone: ZoneInfo,
+        pause: int,
+        min_rows: int,
+        fade: float,
     ) -> None:
         self._folder, self._fitted, self._grid = folder, fitted, grid
         self._pause, self._min_rows = pause, min_rows
         scorer = fitted.scorer
-        self._margin = 2 * scorer.window
+        self._margin, self._late = 2 * scorer.window, scorer.reach.most
         names = scorer.preparation.names
         time = pa.field("time", pa.timestamp("us", tz=str(zone)))
         evidence = [pa.field(name, pa.float32()) for name in scorer.evidence_names]
@@ -65,6 +73,7 @@ class RunFolder:
             [
                 time,
                 pa.field("score", pa.float32()),
+                pa.field("causal_score", pa.float32()),
                 *evidence,
                 pa.field("alarm", pa.bool_()),
                 pa.field("scorable", pa.bool_()),
@@ -78,8 +87,9 @@ class RunFolder:
         self._scores = _writer(folder / SCORES, self._score_schema)
         self._contributions = _writer(folder / CONTRIBUTIONS, self._contribution_schema)
         self._spool_path = folder / ".spool"
-        self._spool = Spool(self._spool_path, len(names), len(evidence), self._margin)
-        self._tracker = EventTracker(fitted.limit.value, pause)
+        shown = self._margin + self._late
+        self._spool = Spool(self._spool_path, len(names), len(evidence), shown)
+        self._tracker = EventTracker(fitted.limit.value, pause, fade)
         self._timeline = TimelineCount(grid, scorer.evidence_names)
         self.coverage = Coverage(grid, scorer.layout.max_hole)
         self._latents: list[tuple[Ints, Floats]] = []
@@ -102,12 +112,12 @@ class RunFolder:
         self._latents.append((tile.steps, flat.astype(np.float32)))
         self._states.add(tile.index, tile.actual, tile.steps, tile.latents)
         time = pa.array(self._grid.time_us(tile.index), pa.int64()).cast(self._score_schema[0].type)
-        score = pa.array(tile.score, mask=~tile.scorable)
+        scores = [pa.array(one, mask=~tile.scorable) for one in (tile.score, tile.causal)]
         evidence = [
             pa.array(np.ascontiguousarray(column), mask=~tile.scorable)
             for column in tile.evidence.T
         ]
-        columns = [time, score, *evidence, pa.array(alarm), pa.array(tile.scorable)]
+        columns = [time, *scores, *evidence, pa.array(alarm), pa.array(tile.scorable)]
         self._scores.write_batch(pa.record_batch(columns, schema=self._score_schema))
         parts = np.ascontiguousarray(tile.contribution.T)
         columns = [time, *[pa.array(column) for column in parts]]
@@ -143,6 +153,7 @@ class RunFolder:
             band=scorer.residual_scale[ROW] * preparation.scale,
             spike_band=scorer.residual_scale[SPIKE] * preparation.scale,
             margin=self._margin,
+            late=self._late,
         )
         sums = self._tracker.events
         _go_on(sums, before, self._pause)
@@ -193,6 +204,7 @@ def _go_on(sums: list[OpenEvent], before: Sequence[dict[str, Any]], pause: int) 
         for event in known:
             if event["start"] - pause <= one.end and one.start <= event["end"] + pause:
                 one.id, one.start = event["id"], min(one.start, event["start"])
+                one.began = event["began"]
                 known.remove(event)
                 break
 
@@ -204,6 +216,7 @@ def _recent(sums: list[OpenEvent], since: int, grid: Grid) -> list[dict[str, Any
             "id": one.id or event_id(int(grid.time_us(np.array(one.start)))),
             "start": one.start,
             "end": one.end,
+            "began": one.start if one.began is None else one.began,
         }
         for one in sums
         if one.end >= since

@@ -17,7 +17,17 @@ from sensor_ad.dense import SPIKE as SPIKE_SCALE
 from sensor_ad.dense import Dense, run_tile, steps_to_rows
 from sensor_ad.detectors import Detector, LevelShift, Standardiser, column_name, make_detector
 from sensor_ad.features import LayerOutputs
-from sensor_ad.fusion import LEVEL_SHIFT, RECONSTRUCTION, SPIKE, STAND_STILL, VOICES, Ratio, fuse
+from sensor_ad.fusion import (
+    LEVEL_KINDS,
+    RECONSTRUCTION,
+    SPIKE,
+    STAND_STILL,
+    VOICES,
+    Ratio,
+    Reach,
+    fuse,
+    fuse_causal,
+)
 from sensor_ad.grid import Layout, Tile
 from sensor_ad.models import Network
 from sensor_ad.patterns import Patterns
@@ -40,15 +50,15 @@ class LatentDetectors:
     standardiser: Standardiser
     detectors: dict[str, Detector]
     """Column name -> fitted detector, on standardised latents (J, 2D)."""
-    level: LevelShift | None
-    """On the level of the readings (J, C)."""
+    levels: dict[str, LevelShift]
+    """Column name -> fitted detector, on the levels of the readings (J, C)."""
 
     def score(self, latents: Floats, level: Floats, seen: Floats) -> dict[str, Floats]:
         """Give each detector's (J,) raw evidence, by the name of its column."""
         features = self.standardiser(latents)
         steps = {name: detector.score(features) for name, detector in self.detectors.items()}
-        if self.level is not None:
-            steps[LEVEL_SHIFT] = self.level.score(level.astype(np.float64), seen)
+        for one, values, known in zip(self.levels, level, seen, strict=False):
+            steps[one] = self.levels[one].score(values.astype(np.float64), known)
         return steps
 
 
@@ -60,8 +70,8 @@ def fit_detectors(
     Parameters
     ----------
     latents, level, seen
-        (J, 2D) pooled latents, (J, C) smoothed readings of normal rows, and the (J, C) share of
-        their rows that was observed.
+        (J, 2D) pooled latents, (2, J, C) levels of normal rows, and the (2, J, C) share of their
+        rows that was observed.
     """
     standardiser = Standardiser.fitted(latents)
     features = standardiser(latents)
@@ -70,11 +80,10 @@ def fit_detectors(
         detector = make_detector(name, settings, seed)
         detector.fit(features)
         detectors[column_name(name)] = detector
-    shift = None
-    if settings.level_shift:
-        shift = LevelShift()
-        shift.fit(level.astype(np.float64), seen)
-    return LatentDetectors(standardiser, detectors, shift)
+    levels = {name: LevelShift() for name in LEVEL_KINDS if settings.level_shift}
+    for one, values, known in zip(levels.values(), level, seen, strict=False):
+        one.fit(values.astype(np.float64), known)
+    return LatentDetectors(standardiser, detectors, levels)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,9 @@ class ScoredTile:
     index: Ints
     """(T,) grid rows, increasing."""
     score: Floats
-    """(T,) float32, NaN where not scorable."""
+    """(T,) float32 offline score, NaN where not scorable."""
+    causal: Floats
+    """(T,) float32 causal score, which raises alarms; NaN where not scorable."""
     scorable: Bools
     used: Bools
     """(T,) False where the row did not count."""
@@ -145,12 +156,19 @@ class Scorer:
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     """Evidence name -> calibration, in the order of the columns that are shown."""
     fusion: Calibration | None = None
-    """Calibration of the fused evidence."""
+    """Calibration of the fused evidence for the offline score …"""
+    causal: Calibration | None = None
+    """… and for the causal one."""
 
     @property
     def evidence_names(self) -> tuple[str, ...]:
         """Names of the kinds of evidence, in the order of the columns."""
         return tuple(self.calibrations)
+
+    @property
+    def reach(self) -> Reach:
+        """How far ahead of a row its evidence looks."""
+        return reach_of(self.network, self.window, self.layout.align)
 
     @property
     def device(self) -> torch.device:
@@ -178,7 +196,7 @@ class Scorer:
             steps = self.detectors.score(latents, dense.level.cpu().numpy(), seen)
             if self.patterns is not None:
                 cover = dense.cover.cpu().numpy()
-                steps |= self.patterns.score(dense.filled, cover, self.layout.align)
+                steps |= self.patterns.score(dense.x, dense.given, cover, self.layout.align)
             yield RawEvidence(
                 tile=tile,
                 expected=dense.expected.T.cpu().numpy(),
@@ -192,7 +210,7 @@ class Scorer:
 
     def finish(self, raw: RawEvidence) -> ScoredTile:
         """Calibrate and fuse one tile's evidence, and keep its core rows."""
-        assert self.fusion is not None, "not calibrated yet"
+        assert self.fusion is not None and self.causal is not None, "not calibrated yet"
         steps = told(raw.steps, raw.weight >= self.min_observed)
         evidence = calibrated(self.calibrations, raw.rows, steps, self.layout.align)
         core = np.zeros(len(raw.tile.index), dtype=bool)
@@ -205,13 +223,16 @@ class Scorer:
         fused = fuse(self.ratios, raw.rows, steps, fine, self.window, self.layout.align)
         scorable: Bools = fine[keep]
         score = self.fusion(fused[keep]).astype(np.float32)
-        score[~scorable] = np.nan
+        known = fuse_causal(self.ratios, raw.rows, steps, fine, self.reach)
+        causal = self.causal(known[keep]).astype(np.float32)
+        score[~scorable] = causal[~scorable] = np.nan
         align = self.layout.align
         middle = np.arange(align // 2, len(keep), align)
         at = middle[keep[middle] & (raw.weight >= self.min_observed)]
         return ScoredTile(
             index=index,
             score=score,
+            causal=causal,
             scorable=scorable,
             used=used,
             evidence=evidence,
@@ -221,6 +242,11 @@ class Scorer:
             steps=raw.tile.index[at],
             latents=raw.latents[at // align],
         )
+
+
+def reach_of(network: Network, window: int, align: int) -> Reach:
+    """Say how far ahead evidence looks; a network also over the holes that it may bridge."""
+    return Reach(window, align, network.reach + network.hole)
 
 
 def calibrated(

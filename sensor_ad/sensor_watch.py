@@ -32,6 +32,9 @@ LOST_TIMES, LOST_WINDOWS = 10, 2
 """The same for a tag without a usable value."""
 RAIL_TIMES, RAIL_ROWS = 2, 8
 """The same for a value outside the training range, and rows at least."""
+COARSE = 0.05
+"""A tag that repeats its last value in more of its rows reads in coarse steps: standing at one is
+no sign of a fault, and outside the training range it takes as long as inside."""
 RAIL_BEYOND = 0.5
 """It lies by so many training ranges outside."""
 IMPOSSIBLE = 50.0
@@ -140,6 +143,7 @@ def watch_limits(
     moving = measured & np.array([kind == "continuous" for kind in preparation.kinds], bool)
     stuck = np.maximum(STUCK_TIMES * usual.usual, STUCK_WINDOWS * window)
     rail = np.maximum(RAIL_TIMES * usual.usual, RAIL_ROWS)
+    rail = np.where(usual.repeats > COARSE, stuck, rail)
     lost = np.maximum(LOST_TIMES * usual.lost, LOST_WINDOWS * window)
     low, high = preparation.low, preparation.high
     margin = RAIL_BEYOND * (high - low)

@@ -11,6 +11,19 @@ import numpy as np
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.scoring import ScoredTile
 
+BY_ROW = (
+    "index",
+    "score",
+    "causal",
+    "scorable",
+    "used",
+    "evidence",
+    "contribution",
+    "actual",
+    "expected",
+)
+"""Arrays of a scored tile that have one entry a row."""
+
 
 @dataclass(frozen=True)
 class SpooledRows:
@@ -19,7 +32,7 @@ class SpooledRows:
     index: Ints
     """(T,) grid rows."""
     table: Floats
-    """(T, 3C + 1 + E) float32: actual, expected, contribution, score, evidence."""
+    """(T, 3C + 2 + E) float32: actual, expected, contribution, both scores, evidence."""
     channels: int
 
     @property
@@ -39,13 +52,18 @@ class SpooledRows:
 
     @property
     def score(self) -> Floats:
-        """(T,) fused score."""
+        """(T,) offline score."""
         return self.table[:, 3 * self.channels]
+
+    @property
+    def causal(self) -> Floats:
+        """(T,) causal score."""
+        return self.table[:, 3 * self.channels + 1]
 
     @property
     def evidence(self) -> Floats:
         """(T, E) calibrated evidence."""
-        return self.table[:, 3 * self.channels + 1 :]
+        return self.table[:, 3 * self.channels + 2 :]
 
     def between(self, first: int, last: int) -> SpooledRows:
         """Rows whose grid row lies between two, both included."""
@@ -64,7 +82,7 @@ class Spool:
         self._path = path
         self._file: BinaryIO = path.open("wb")
         self._channels = channels
-        self._columns = 3 * channels + 1 + evidence
+        self._columns = 3 * channels + 2 + evidence
         self._margin = margin
         self._index: list[Ints] = []
         self._held: ScoredTile | None = None
@@ -104,6 +122,7 @@ class Spool:
             tile.expected[keep],
             tile.contribution[keep],
             tile.score[keep][:, None],
+            tile.causal[keep][:, None],
             tile.evidence[keep],
         )
         np.concatenate([part.astype(np.float32) for part in parts], axis=1).tofile(self._file)
@@ -125,6 +144,7 @@ def _part(tile: ScoredTile, rows: slice) -> ScoredTile:
     return ScoredTile(
         tile.index[rows],
         tile.score[rows],
+        tile.causal[rows],
         tile.scorable[rows],
         tile.used[rows],
         tile.evidence[rows],
@@ -138,9 +158,5 @@ def _part(tile: ScoredTile, rows: slice) -> ScoredTile:
 
 def _joined(before: ScoredTile, after: ScoredTile) -> ScoredTile:
     """Rows of one tile after those of another, for tiles shorter than the margin."""
-    rows = {
-        name: np.concatenate([getattr(before, name), getattr(after, name)])
-        for name in ("index", "score", "scorable", "used", "evidence", "contribution", "actual")
-    }
-    expected = np.concatenate([before.expected, after.expected])
-    return ScoredTile(**rows, expected=expected, steps=after.steps, latents=after.latents)
+    rows = {name: np.concatenate([getattr(before, name), getattr(after, name)]) for name in BY_ROW}
+    return ScoredTile(**rows, steps=after.steps, latents=after.latents)

@@ -15,6 +15,8 @@ from sensor_ad.records import Bools, Floats, Ints
 
 RESTING_SHARE = 2
 """A stretch of equal values longer than a window divided by this is a rest."""
+LONG_REST = 4
+"""A rest longer than so many windows is the machine's, whatever steps its tag is read in."""
 MOST_RESTING = 16
 """A tag that rested at more values is stored by exception, or rarely moves: not judged."""
 LEAST_HOLD = 4
@@ -33,6 +35,9 @@ class StandStill:
     """Rows beyond which a stretch is not counted on (a tile's halo is longer)."""
     lost: Floats
     """(C,) longest stretch without a value, rows."""
+    repeats: Floats
+    """(C,) share of the rows outside long rests that repeat the one before: high for tags that are
+    read in coarse steps."""
 
     @property
     def judges(self) -> bool:
@@ -83,7 +88,7 @@ def fit_stand_still(values: Floats, kinds: Sequence[str], window: int) -> StandS
         L, rows.
     """
     C = values.shape[1]
-    usual = np.full(C, np.inf)
+    usual, repeats = np.full(C, np.inf), np.zeros(C)
     resting = np.full((C, MOST_RESTING), np.nan)
     longest = window // RESTING_SHARE
     for c in range(C):
@@ -96,10 +101,13 @@ def fit_stand_still(values: Floats, kinds: Sequence[str], window: int) -> StandS
         if len(rests) > MOST_RESTING:
             continue
         resting[c, : len(rests)] = rests
+        brief = holds[np.isfinite(column[ends]) & (holds <= LONG_REST * window)]
+        repeats[c] = 1 - len(brief) / max(int(brief.sum()), 1)
         moving = holds[np.isfinite(column[ends]) & ~np.isin(column[ends], rests)]
         if len(moving):
             usual[c] = max(LEAST_HOLD, int(moving.max()))
-    return StandStill(usual, resting, cap=window, lost=_longest_missing(values))
+    lost = _longest_missing(values)
+    return StandStill(usual, resting, cap=window, lost=lost, repeats=repeats)
 
 
 def _longest_missing(values: Floats) -> Floats:

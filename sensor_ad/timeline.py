@@ -34,13 +34,13 @@ class TimelineCount:
             self._widen()
         key = tile.index // self._width
         starts = np.flatnonzero(np.diff(key, prepend=key[0] - 1))
-        score = np.where(tile.scorable, tile.score, -np.inf)
+        score = np.where(tile.scorable, tile.causal, -np.inf)
         sums = np.stack(
             [
                 tile.used,
                 tile.scorable,
                 alarm,
-                np.where(tile.scorable, tile.score, 0.0),
+                np.where(tile.scorable, tile.causal, 0.0),
             ],
             axis=1,
         ).astype(np.float64)

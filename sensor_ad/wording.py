@@ -74,6 +74,10 @@ EVIDENCE_WORDS = {
         "level shift",
         "readings averaged over a while have moved away from their usual levels and ratios",
     ),
+    "slow_shift": (
+        "slow shift",
+        "readings averaged over four windows have moved away from their usual levels and ratios",
+    ),
     "pattern": (
         "unlike any window",
         "no stretch of the history looks like this one",
@@ -85,6 +89,10 @@ EVIDENCE_WORDS = {
     "pattern_rest": (
         "unexplained pattern",
         "the main patterns of the history, however mixed, do not explain this stretch",
+    ),
+    "pattern_change_rest": (
+        "unexplained change",
+        "the usual ways in which readings move, however mixed, do not explain this stretch",
     ),
     "spike": (
         "spike",

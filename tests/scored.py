@@ -23,6 +23,7 @@ def scored_tile(index, score, scorable=None, **columns):
         "steps": np.empty(0, np.int64),
         "latents": np.empty((0, 2), np.float32),
     }
+    columns.setdefault("causal", score)
     known = np.ones(T, bool) if scorable is None else np.asarray(scorable, bool)
     return ScoredTile(index=index, score=score, scorable=known, **{**made, **columns})
 
