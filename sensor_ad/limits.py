@@ -6,11 +6,13 @@ same rule that merges alarms into events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from sensor_ad.config import EventSettings, LimitSettings
+from sensor_ad.event_counts import EventCounts, count_events
 from sensor_ad.grid import Grid
 from sensor_ad.records import Floats, Ints
 
@@ -25,6 +27,7 @@ LEAST_MARGIN = 1.0
 HIGHEST_SHAPE = 0.5
 """Of the generalised Pareto distribution; beyond it not even the variance exists."""
 CONFIDENCE = 0.95
+WITH_MARGIN = "highest value with a margin"
 DAY_S = 86_400.0
 
 
@@ -51,6 +54,8 @@ class Limit:
     """Their rate per budget period, with its exact 95 % Poisson interval."""
     budget_events: float
     budget_days: float
+    counts: EventCounts | None = None
+    """Events that other limits give on that normal data; None in models of before."""
 
     @property
     def budget(self) -> str:
@@ -59,11 +64,16 @@ class Limit:
         return f"at most {self.budget_events:g} false {events} per {self.budget_days:g} days"
 
     @property
+    def verified(self) -> bool:
+        """Whether there is enough normal data to show that the budget is kept."""
+        enough = self.hours / 24 * self.budget_events >= self.budget_days
+        return enough and self.method != WITH_MARGIN
+
+    @property
     def statement(self) -> str:
         """Say what the limit promises, and whether the data can show it."""
-        enough = self.hours / 24 * self.budget_events >= self.budget_days
         text = f"Budget: {self.budget} of scorable time. "
-        if enough and self.method != "highest value with a margin":
+        if self.verified:
             return text + f"The limit was set on {self.hours:.0f} h of normal data ({self.method})."
         return text + (
             f"The budget cannot be verified with {self.hours:.4g} hours of normal data; the "
@@ -108,40 +118,62 @@ def choose_limit(
     declustering. With `n` clusters in `t` days the excess x that is passed `events` times in `days`
     solves ``n / t * P(excess > x) = events / days``.
     """
-    days = len(score) * period_s / DAY_S
-    wanted = settings.events / settings.days * days
     threshold, peaks = _clusters(score, index, pause)
-    highest = float(score.max())
-    if len(peaks) < FEW_CLUSTERS:
-        # The score is −log10 of a probability: so many decades rarer than once in this data.
-        margin = max(LEAST_MARGIN, -np.log10(wanted))
-        value, method = highest + margin, "highest value with a margin"
-    else:
-        share = wanted / len(peaks)
-        excess = peaks - threshold
-        if share >= 1:
-            value, method = threshold, "exponential"
-        elif len(peaks) < ENOUGH_CLUSTERS:
-            value, method = threshold + _predicted(excess, share), "exponential"
-        else:
-            value, method = threshold + _pareto_quantile(excess, share), "generalised Pareto"
-    count = len(cluster_peaks(score, index, pause, value))
-    low, high = poisson_interval(count)
-    per_budget = settings.days / days
-    return Limit(
-        value=float(value),
-        method=method,
-        hours=days * 24,
+    normal = Limit(
+        value=threshold,
+        method="",
+        hours=len(score) * period_s / DAY_S * 24,
         blocks=len(np.unique(index // window)),
         peaks=peaks,
         threshold=threshold,
+        false_events=0,
+        rate=0.0,
+        rate_low=0.0,
+        rate_high=0.0,
+        budget_events=settings.events,
+        budget_days=settings.days,
+        counts=count_events(score, index, pause),
+    )
+    return with_budget(normal, settings)
+
+
+def with_budget(limit: Limit, settings: LimitSettings) -> Limit:
+    """Choose the limit anew for another budget, on the normal data behind a limit."""
+    wanted = settings.events / settings.days * limit.hours / 24
+    value, method = _solved(limit.peaks, limit.threshold, wanted)
+    solved = replace(limit, method=method, budget_events=settings.events, budget_days=settings.days)
+    return with_value(solved, value)
+
+
+def with_value(limit: Limit, value: float) -> Limit:
+    """Take another value, and count the events that it gives on the normal data behind a limit."""
+    counts = limit.counts or EventCounts(np.sort(limit.peaks), np.empty(0))
+    count = counts.at(value)
+    low, high = poisson_interval(count)
+    per_budget = limit.budget_days / (limit.hours / 24)
+    return replace(
+        limit,
+        value=value,
         false_events=count,
         rate=count * per_budget,
         rate_low=low * per_budget,
         rate_high=high * per_budget,
-        budget_events=settings.events,
-        budget_days=settings.days,
     )
+
+
+def _solved(peaks: Floats, threshold: float, wanted: float) -> tuple[float, str]:
+    """Find the value that as many peaks as wanted pass, and say how it was found."""
+    if len(peaks) < FEW_CLUSTERS:
+        # The score is −log10 of a probability: so many decades rarer than once in this data.
+        highest = float(peaks.max()) if len(peaks) else threshold
+        return highest + max(LEAST_MARGIN, -float(np.log10(wanted))), WITH_MARGIN
+    share = wanted / len(peaks)
+    excess = peaks - threshold
+    if share >= 1:
+        return threshold, "exponential"
+    if len(peaks) < ENOUGH_CLUSTERS:
+        return threshold + _predicted(excess, share), "exponential"
+    return threshold + _pareto_quantile(excess, share), "generalised Pareto"
 
 
 def _clusters(score: Floats, index: Ints, pause: int) -> tuple[float, Floats]:
@@ -210,3 +242,25 @@ def pause_rows(settings: EventSettings, window: int, grid: Grid) -> int:
     if settings.pause_s is None:
         return window
     return max(1, int(settings.pause_s * 1e6 / grid.period_us))
+
+
+def limit_facts(limit: Limit) -> dict[str, Any]:
+    """Give a limit as JSON values, for the manifest; its arrays stand apart."""
+    facts = asdict(replace(limit, peaks=np.empty(0), counts=None))
+    return {name: value for name, value in facts.items() if name not in ("peaks", "counts")}
+
+
+def limit_arrays(limit: Limit) -> dict[str, Floats]:
+    """Give the arrays of a limit under the names that a model keeps them by."""
+    arrays = {"peaks": limit.peaks}
+    if limit.counts is not None:
+        arrays |= {"limit/tops": limit.counts.tops, "limit/joins": limit.counts.joins}
+    return arrays
+
+
+def limit_from(facts: dict[str, Any], arrays: dict[str, Any]) -> Limit:
+    """Put a limit together again."""
+    counts = None
+    if "limit/tops" in arrays:
+        counts = EventCounts(arrays["limit/tops"], arrays["limit/joins"])
+    return Limit(**facts, peaks=arrays["peaks"], counts=counts)
