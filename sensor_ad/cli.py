@@ -180,6 +180,8 @@ def train(
         "fitted_by": trained.fitted.scheme,
         "limit": limit.value,
         "statement": limit.statement,
+        "achieved": limit.achieved,
+        "back_test": limit.tested,
         "seconds": {name: round(value, 2) for name, value in trained.seconds.items()},
     }
     if as_json:
@@ -402,6 +404,7 @@ def _training_lines(trained: Any) -> list[str]:
         f"({trained.fitted.scheme}) and is in service.",
         limit.statement,
         f"False events on calibration data: {limit.achieved}",
+        limit.tested,
     ]
 
 

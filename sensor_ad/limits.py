@@ -14,7 +14,7 @@ import numpy as np
 from sensor_ad.config import EventSettings, LimitSettings
 from sensor_ad.event_counts import EventCounts, count_events
 from sensor_ad.grid import Grid
-from sensor_ad.records import Floats, Ints
+from sensor_ad.records import BackTest, Floats, Ints
 
 QUANTILES = (0.995, 0.99, 0.98, 0.95, 0.9)
 """Exceedances are taken over the highest of these quantiles that gives enough clusters."""
@@ -56,6 +56,8 @@ class Limit:
     budget_days: float
     counts: EventCounts | None = None
     """Events that other limits give on that normal data; None in models of before."""
+    back_test: BackTest | None = None
+    """Events on time that limits were not chosen on; None in models of before."""
 
     @property
     def budget(self) -> str:
@@ -80,6 +82,13 @@ class Limit:
             f"limit was "
             f"extrapolated from {len(self.peaks)} peaks ({self.method})."
         )
+
+    @property
+    def tested(self) -> str:
+        """Say what held-out time says of the budget."""
+        if self.back_test is None:
+            return "There is no back-test: the model was trained by a program of before."
+        return self.back_test.statement
 
     @property
     def achieved(self) -> str:
@@ -263,4 +272,8 @@ def limit_from(facts: dict[str, Any], arrays: dict[str, Any]) -> Limit:
     counts = None
     if "limit/tops" in arrays:
         counts = EventCounts(arrays["limit/tops"], arrays["limit/joins"])
-    return Limit(**facts, peaks=arrays["peaks"], counts=counts)
+    tested = facts.get("back_test")
+    if tested is not None:
+        tested = BackTest(**{**tested, "limits": tuple(tested["limits"])})
+    arrays_too = {"peaks": arrays["peaks"], "counts": counts, "back_test": tested}
+    return Limit(**{**facts, **arrays_too})

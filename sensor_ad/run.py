@@ -6,6 +6,7 @@ import itertools
 import platform
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sensor_ad.limits import pause_rows
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
-from sensor_ad.records import Floats, Ints, MaskedSensor
+from sensor_ad.records import BackTest, Floats, Ints, MaskedSensor
 from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
@@ -199,6 +200,7 @@ class ScoringRun:
             context=self.context_sentence,
             masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
+            back_test=fitted.limit.tested,
         )
 
     def record(self, run: str, result: RunResult, seconds: dict[str, float]) -> dict[str, Any]:
@@ -220,6 +222,7 @@ class ScoringRun:
             "scorable_rows": coverage.scorable,
             "events": len(result.events),
             "limit": self._fitted.limit.value,
+            "back_test": _back_test_record(self._fitted.limit.back_test),
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
             "masked": [_masked_record(one) for one in result.masked],
@@ -279,6 +282,11 @@ class ScoringRun:
             },
             "Timings": {name: f"{value:.1f} s" for name, value in seconds.items()},
         }
+
+
+def _back_test_record(tested: BackTest | None) -> dict[str, Any] | None:
+    """Give what run.json says of the back-test."""
+    return None if tested is None else {**asdict(tested), "statement": tested.statement}
 
 
 def _masked_record(one: MaskedSensor) -> dict[str, Any]:

@@ -192,9 +192,11 @@ def model_rows(workspace: Workspace) -> list[dict[str, Any]]:
 
 def model_facts(folder: Path) -> dict[str, Any]:
     """Give the facts of one model for the engineer."""
-    from sensor_ad.manifest import read_manifest
+    from sensor_ad.limits import limit_from
+    from sensor_ad.manifest import check_bundle
 
-    manifest = read_manifest(folder)
+    manifest, arrays = check_bundle(folder)
+    limit = limit_from(manifest["limit"], arrays)
     tags = [tag["name"] for tag in manifest["preparation"]["tags"]]
     data = manifest["data"]
     return {
@@ -209,8 +211,11 @@ def model_facts(folder: Path) -> dict[str, Any]:
         "tags": ", ".join(tags),
         "evidence": ", ".join(manifest["evidence"]),
         "fitted by": manifest["scheme"],
-        "limit": manifest["limit"]["value"],
-        "normal hours behind the limit": manifest["limit"]["hours"],
+        "limit": limit.value,
+        "budget": limit.budget,
+        "normal hours behind the limit": limit.hours,
+        "false events on calibration data": limit.achieved,
+        "back-test": limit.tested,
         "program": manifest["program"],
         "folder": str(folder),
     }

@@ -196,7 +196,8 @@ def test_record_of_the_run(scored):
     assert set(record) == {
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
-        "limit", "applied", "context", "masked", "notes", "profile", "sha256", "seconds", "config",
+        "limit", "back_test", "applied", "context", "masked", "notes", "profile", "sha256",
+        "seconds", "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (
         run.name,
@@ -210,6 +211,10 @@ def test_record_of_the_run(scored):
     assert record["profile"]["separator"] == ","
     assert record["config"]["prepare"]["window"] == 16
     assert {"torch", "numpy"} <= set(record["libraries"])
+    tested = record["back_test"]
+    assert len(tested["limits"]) == 4
+    assert tested["rate"] == pytest.approx(tested["events"] / tested["hours"] * 24 * 30)
+    assert tested["statement"] in (run / "index.html").read_text(encoding="utf-8")
 
 
 def test_table_of_events(scored):
@@ -245,7 +250,8 @@ def test_quiet_is_silent_on_stderr(site):
     assert (ended.code, ended.err) == (0, "")
     told = json.loads(ended.out)
     assert set(told) == {
-        "model", "folder", "rows", "rows_learnt", "fitted_by", "limit", "statement", "seconds",
+        "model", "folder", "rows", "rows_learnt", "fitted_by", "limit", "statement", "achieved",
+        "back_test", "seconds",
     }  # fmt: skip
     assert told["rows"] == told["rows_learnt"] == plant.TRAIN_ROWS
     assert told["fitted_by"] == "parts in time"
@@ -320,6 +326,10 @@ def test_models(site):
     assert shown["tags"] == ", ".join(TAGS)
     assert shown["rows"] == plant.TRAIN_ROWS
     assert shown["data"] == "normal.csv"
+    manifest = json.loads((site.bundle / "manifest.json").read_text())
+    found = manifest["limit"]["back_test"]
+    assert shown["back-test"].startswith(f"Back-test: {found['events']} false event")
+    assert f"{manifest['limit']['false_events']} in " in shown["false events on calibration data"]
     words = plant.command("models", "show", site.config_file, second)
     assert f"model: {second}" in words.out.splitlines()
     table = plant.command("models", "list", site.config_file).out

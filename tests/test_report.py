@@ -278,6 +278,15 @@ def test_report_without_codes_of_a_historian_has_no_columns_for_them(tmp_path: P
     assert not (tmp_path / "figures" / "availability.png").exists()
 
 
+def test_back_test_stands_with_the_budget_and_with_the_limit(quiet: Path) -> None:
+    page = Page(quiet)
+    tested = "Back-test: 2 false events in 120 h of normal data; the budget was kept."
+    with_budget, with_limit = page.text.split(tested)[:2]
+    assert with_budget.strip().endswith("false ones would be usual in the time scored")
+    assert "Training and limit" in with_limit
+    assert page.text.count(tested) == 2
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_masked_sensors_are_told(tmp_path: Path, many: bool) -> None:
     report = quiet_report()
