@@ -315,7 +315,13 @@ class EventSettings(_Section):
     pause_s: float | None = Field(
         None, ge=0, description="Alarms closer than this are one event; one window if unset."
     )
-    min_length_s: float = Field(0.0, ge=0, description="Shorter events are dropped.")
+    release: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the limit below which the score must fall for an alarm to end.",
+    )
+    min_length_s: float = Field(0.0, ge=0, description="Shorter events are dropped, and counted.")
 
 
 class ReportSettings(_Section):

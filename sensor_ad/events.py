@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from sensor_ad.alarms import AlarmState, EventRules
 from sensor_ad.grid import Grid
 from sensor_ad.records import Bools, Event, EventKind, Floats, Ints, Snippet, TagPart
 from sensor_ad.scoring import ScoredTile
@@ -52,32 +53,40 @@ class OpenEvent:
     id: str = ""
     """Given when it goes on from the export before."""
 
+    @property
+    def rows(self) -> int:
+        """Grid rows from the first alarm to the last, pauses between alarms among them."""
+        return self.end - self.start + 1
+
 
 @dataclass
 class EventTracker:
     """Merges alarms into events while tiles pass."""
 
-    limit: float
-    pause: int
-    """Alarms at most so many rows apart are one event."""
+    state: AlarmState
+    """Which rows are alarms, and when these are one event."""
     events: list[OpenEvent] = field(default_factory=list)
 
     def add(self, tile: ScoredTile) -> Bools:
         """Take the next tile; returns (T,) which of its rows are alarms."""
-        alarm: Bools = tile.scorable & (np.nan_to_num(tile.score, nan=-np.inf) > self.limit)
+        alarm = self.state.add(tile.score, tile.scorable, tile.index)
         at = np.flatnonzero(alarm)
         if not len(at):
             return alarm
         index = tile.index[at]
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self.pause) + 1])
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self._pause) + 1])
         stops = np.concatenate([starts[1:], [len(at)]])
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             self._merge(_sums(tile, at[start:stop]))
         return alarm
 
+    @property
+    def _pause(self) -> int:
+        return self.state.rules.pause
+
     def _merge(self, new: OpenEvent) -> None:
         last = self.events[-1] if self.events else None
-        if last is None or new.start - last.end > self.pause:
+        if last is None or new.start - last.end > self._pause:
             self.events.append(new)
             return
         if new.peak > last.peak:
@@ -114,8 +123,7 @@ class EventContext:
     kinds: tuple[str, ...]
     evidence_names: tuple[str, ...]
     limit: float
-    pause: int
-    min_rows: int
+    rules: EventRules
     last_row: int
     """Last grid row of the export: an event that reaches it within the pause is open."""
     longest_hold: Ints
@@ -148,7 +156,7 @@ def finish_events(
     """
     events, snippets = [], {}
     for one in sums:
-        if one.end - one.start + 1 < context.min_rows:
+        if one.rows < context.rules.min_rows:
             continue
         around = rows.between(one.start - context.margin, one.end + context.margin)
         event = _finish(one, around, context)
@@ -179,7 +187,7 @@ def _finish(one: OpenEvent, around: SpooledRows, context: EventContext) -> Event
         id=one.id or event_id(start_us),
         start_us=start_us,
         end_us=end_us,
-        open=context.last_row - one.end <= context.pause,
+        open=context.last_row - one.end <= context.rules.pause,
         peak=one.peak,
         peak_us=peak_us,
         severity=severity,

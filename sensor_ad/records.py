@@ -173,7 +173,7 @@ class Timeline:
     scorable: Ints
     """(B,) grid rows that could be scored."""
     alarms: Ints
-    """(B,) rows above the limit."""
+    """(B,) rows of alarms."""
     contribution: Floats
     """(B, C) highest contribution per tag in the bucket; above 1 is abnormal."""
     evidence: Floats

@@ -127,6 +127,8 @@ class RunReport:
     """Sentence on the rows that the run was prefixed with; empty when there were none."""
     calibration_days: float = float("nan")
     """Days of normal operation behind `peaks`; NaN when not known."""
+    release: float = 1.0
+    """Share of the limit that the score must fall below for an alarm to end."""
     back_test: str = ""
     """What held-out normal time says of the budget; empty when it was not asked."""
     masked: tuple[str, ...] = ()

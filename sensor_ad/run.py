@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from sensor_ad import __version__
+from sensor_ad.alarms import event_rules
 from sensor_ad.bundle import Bundle
 from sensor_ad.compare import Differences, compare_period, compare_tags
 from sensor_ad.config import Config, to_table, to_toml
 from sensor_ad.devices import threads_beside_reading
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
-from sensor_ad.limits import pause_rows
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
@@ -70,9 +70,10 @@ class ScoringRun:
             fitted,
             self._grid,
             config.zone,
-            pause_rows(config.events, scorer.window, self._grid),
-            int(np.ceil(config.events.min_length_s * 1e6 / self._grid.period_us)),
+            event_rules(config.events, scorer.window, self._grid),
         )
+        if self._before is not None:
+            out.go_on(self._before.recent_events, report_from)
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
             with threads_beside_reading(config.threads), ThreadPoolExecutor(1, "write") as writer:
@@ -200,6 +201,7 @@ class ScoringRun:
             context=self.context_sentence,
             masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
+            release=config.events.release,
             back_test=fitted.limit.tested,
         )
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sensor_ad.alarms import AlarmState, EventRules
 from sensor_ad.dense import ROW, SPIKE
 from sensor_ad.events import EventContext, EventTracker, OpenEvent, event_id, finish_events
 from sensor_ad.fitting import Fitted
@@ -52,10 +53,9 @@ class RunFolder:
     """Takes scored tiles, writes them down, and keeps what events and report need."""
 
     def __init__(
-        self, folder: Path, fitted: Fitted, grid: Grid, zone: ZoneInfo, pause: int, min_rows: int
+        self, folder: Path, fitted: Fitted, grid: Grid, zone: ZoneInfo, rules: EventRules
     ) -> None:
-        self._folder, self._fitted, self._grid = folder, fitted, grid
-        self._pause, self._min_rows = pause, min_rows
+        self._folder, self._fitted, self._grid, self._rules = folder, fitted, grid, rules
         scorer = fitted.scorer
         self._margin = 2 * scorer.window
         names = scorer.preparation.names
@@ -79,12 +79,26 @@ class RunFolder:
         self._contributions = _writer(folder / CONTRIBUTIONS, self._contribution_schema)
         self._spool_path = folder / ".spool"
         self._spool = Spool(self._spool_path, len(names), len(evidence), self._margin)
-        self._tracker = EventTracker(fitted.limit.value, pause)
+        self._tracker = EventTracker(AlarmState(fitted.limit.value, rules))
         self._timeline = TimelineCount(grid, scorer.evidence_names)
         self.coverage = Coverage(grid, scorer.layout.max_hole)
         self._latents: list[tuple[Ints, Floats]] = []
         self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
         self._states = StateSample(self._mode)
+
+    def go_on(self, before: Sequence[dict[str, Any]], first: int) -> None:
+        """Begin with the alarm on if an event of the export before reaches up to the first row.
+
+        Parameters
+        ----------
+        before
+            Its last events, as `RunResult.recent_events` gave them.
+        first
+            Grid row of the first row to come.
+        """
+        state = self._tracker.state
+        state.on = any(event["start"] < first <= event["end"] + 1 for event in before)
+        state.last = first - 1
 
     def add(self, tile: ScoredTile, shown: Ints | None = None) -> None:
         """Take the next scored rows.
@@ -136,8 +150,7 @@ class RunFolder:
             kinds=preparation.kinds,
             evidence_names=scorer.evidence_names,
             limit=self._fitted.limit.value,
-            pause=self._pause,
-            min_rows=self._min_rows,
+            rules=self._rules,
             last_row=last,
             longest_hold=preparation.longest_hold,
             band=scorer.residual_scale[ROW] * preparation.scale,
@@ -145,7 +158,7 @@ class RunFolder:
             margin=self._margin,
         )
         sums = self._tracker.events
-        _go_on(sums, before, self._pause)
+        _go_on(sums, before, self._rules.pause)
         events, snippets = finish_events(sums, rows, context)
         events, snippets, masked = with_sensor_events(events, snippets, stretches, rows, context)
         del rows
@@ -158,7 +171,9 @@ class RunFolder:
             event_latents=self._latents_of(events),
             states=self._sample(),
             masked=masked,
-            recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
+            recent_events=_recent(
+                sums, last - max(self._rules.pause, scorer.layout.halo), self._grid
+            ),
         )
 
     def close(self) -> None:

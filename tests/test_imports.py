@@ -25,7 +25,7 @@ LAYERS = (
      "event_counts"},
     {"event_plots", "model_plots", "quality_plots", "run_plots", "pages", "prepare", "models",
      "detectors", "limits", "frames", "schema", "demo"},
-    {"maps", "backtest"},
+    {"maps", "backtest", "alarms"},
     {"report", "compare", "dense", "training"},
     {"patterns"},
     {"fusion"},

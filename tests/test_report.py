@@ -287,6 +287,12 @@ def test_back_test_stands_with_the_budget_and_with_the_limit(quiet: Path) -> Non
     assert page.text.count(tested) == 2
 
 
+def test_release_is_told_where_events_are_explained(quiet: Path, tmp_path: Path) -> None:
+    told = "an alarm lasts until the score falls below 62.5 % of the limit. Its severity"
+    assert told in Page(written(replace(quiet_report(), release=0.625), tmp_path)).text
+    assert "an alarm lasts" not in Page(quiet).text
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_masked_sensors_are_told(tmp_path: Path, many: bool) -> None:
     report = quiet_report()
