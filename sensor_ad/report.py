@@ -129,6 +129,8 @@ class RunReport:
     """Days of normal operation behind `peaks`; NaN when not known."""
     release: float = 1.0
     """Share of the limit that the score must fall below for an alarm to end."""
+    short_alarms: str = ""
+    """How many alarms were too short for an event; empty when none was."""
     back_test: str = ""
     """What held-out normal time says of the budget; empty when it was not asked."""
     masked: tuple[str, ...] = ()

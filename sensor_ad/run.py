@@ -29,7 +29,7 @@ from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_watch import SensorWatch, state_from, watch_limits
 from sensor_ad.store import Context
-from sensor_ad.wording import iso, masked_words
+from sensor_ad.wording import iso, masked_words, short_words
 
 
 class ScoringRun:
@@ -92,7 +92,13 @@ class ScoringRun:
         result = out.finish(before, self._watch.stretches())
         account = self._export.account()
         masked = masked_words(result.masked, preparation.tags, config.zone)
-        self.notes = (*account.notes, *self._differences.sentences, *masked)
+        short = short_words(result.short, config.events.min_length_s)
+        self.notes = (
+            *account.notes,
+            *self._differences.sentences,
+            *masked,
+            *([short] if short else []),
+        )
         return result
 
     def _new_watch(self) -> SensorWatch:
@@ -202,6 +208,7 @@ class ScoringRun:
             masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
             release=config.events.release,
+            short_alarms=short_words(result.short, config.events.min_length_s),
             back_test=fitted.limit.tested,
         )
 
@@ -223,6 +230,7 @@ class ScoringRun:
             "grid_rows": coverage.rows,
             "scorable_rows": coverage.scorable,
             "events": len(result.events),
+            "short_alarms": result.short,
             "limit": self._fitted.limit.value,
             "back_test": _back_test_record(self._fitted.limit.back_test),
             "applied": self._fitted.scorer.network.applied,

@@ -47,6 +47,8 @@ class RunResult:
     """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
     masked: tuple[MaskedSensor, ...] = ()
     """Sensors that were found faulty and masked from then on."""
+    short: int = 0
+    """Stretches of alarms that were too short for an event."""
 
 
 class RunFolder:
@@ -171,6 +173,7 @@ class RunFolder:
             event_latents=self._latents_of(events),
             states=self._sample(),
             masked=masked,
+            short=sum(one.rows < self._rules.min_rows for one in sums),
             recent_events=_recent(
                 sums, last - max(self._rules.pause, scorer.layout.halo), self._grid
             ),

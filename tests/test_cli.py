@@ -196,8 +196,8 @@ def test_record_of_the_run(scored):
     assert set(record) == {
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
-        "limit", "back_test", "applied", "context", "masked", "notes", "profile", "sha256",
-        "seconds", "config",
+        "short_alarms", "limit", "back_test", "applied", "context", "masked", "notes", "profile",
+        "sha256", "seconds", "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (
         run.name,
@@ -227,6 +227,29 @@ def test_table_of_events(scored):
     text = " ".join(rows[0].values())
     assert told["events"][0]["id"] in text
     assert "pressure" in text
+
+
+def test_alarms_too_short_for_an_event_are_told(site):
+    """Only the longest event is left; the others are a number."""
+    before = json.loads(plant.command("score", site.config_file, site.later, "--json").out)
+    lasting = [(e["end_us"] - e["start_us"]) / 60e6 + 1 for e in before["events"]]
+    site.change(events={"min_length_s": 60.0 * max(lasting)})
+
+    ended = plant.command("score", site.config_file, site.later, "--json", "--no-context")
+
+    told = json.loads(ended.out)
+    kept = [e for e in before["events"] if e["end_us"] - e["start_us"] >= 60e6 * (max(lasting) - 1)]
+    short = len(before["events"]) - len(kept)
+    assert short > 0
+    assert [e["id"] for e in told["events"]] == [e["id"] for e in kept]
+    words = f"{short} alarm{'s' if short > 1 else ''} shorter than "
+    assert told["notes"][-1].startswith(words)
+    assert told["notes"][-1].endswith(" raised no event (events.min_length_s)")
+    run = site.runs()[-1]
+    assert json.loads((run / "run.json").read_text())["short_alarms"] == short
+    assert told["notes"][-1] in (run / "index.html").read_text(encoding="utf-8")
+    alarms = [pd.read_parquet(one / "scores.parquet")["alarm"] for one in site.runs()]
+    assert (alarms[0] == alarms[1]).all(), "rows are marked whether or not they made an event"
 
 
 def test_score_in_words(site):

@@ -168,6 +168,18 @@ def test_short_events_are_dropped(tmp_path, min_rows, found):
     assert len(events) == len(snippets) == found
 
 
+def test_length_counts_from_the_first_alarm_to_the_last(tmp_path):
+    """A pause that is bridged is part of the event, and an event that goes on began before."""
+    plant = Plant()
+    plant.alarm(100, 101, a=2.0)
+    plant.alarm(104, 104, a=2.0)
+    for min_rows, found in ((5, 1), (6, 0)):
+        assert len(plant.events(tmp_path, min_rows=min_rows)[0]) == found
+    continued = open_event(START + 3, START + 4)
+    _go_on([continued], [{"id": "old", "start": START - 1, "end": START + 1}], PAUSE)
+    assert continued.rows == 6
+
+
 def stuck(plant):
     plant.actual[150:250, 0] = plant.actual[150, 0]
     plant.alarm(155, 249, a=6.0)

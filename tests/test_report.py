@@ -293,6 +293,19 @@ def test_release_is_told_where_events_are_explained(quiet: Path, tmp_path: Path)
     assert "an alarm lasts" not in Page(quiet).text
 
 
+def test_short_alarms_are_told_and_the_score_is_not_said_to_have_stayed_low(
+    quiet: Path, tmp_path: Path
+) -> None:
+    stayed = "The score stayed below its limit all the time"
+    assert stayed in Page(quiet).text
+    short = "2 alarms shorter than 5 min raised no event (events.min_length_s)"
+    for content in (quiet_report(), make_report()):
+        page = Page(written(replace(content, short_alarms=short), tmp_path))
+        verdict = page.text.split("Alarm budget")[0]
+        assert f"{short}." in verdict
+        assert stayed not in verdict
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_masked_sensors_are_told(tmp_path: Path, many: bool) -> None:
     report = quiet_report()
