@@ -24,7 +24,7 @@ LAYERS = (
     {"config", "store", "states", "quality", "simulate", "plots", "event_table", "features",
      "event_counts"},
     {"event_plots", "model_plots", "quality_plots", "run_plots", "pages", "prepare", "models",
-     "detectors", "limits", "frames", "schema", "demo"},
+     "detectors", "limits", "frames", "schema", "demo", "command_parts"},
     {"maps", "backtest", "alarms"},
     {"report", "compare", "dense", "training"},
     {"patterns"},
@@ -36,6 +36,7 @@ LAYERS = (
     {"run_folder"},
     {"run", "latents"},
     {"pipeline", "detector"},
+    {"models_commands"},
     {"cli"},
 )  # fmt: skip
 """A stage (a module or a folder of them) may import from the layers above it, and from nowhere

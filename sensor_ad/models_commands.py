@@ -1,0 +1,61 @@
+"""The commands on models: list them, look at one, put one in service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sensor_ad.command_parts import (
+    ConfigFile,
+    Json,
+    asset_workspace,
+    print_json,
+    print_result,
+)
+
+models_app = typer.Typer(help="List models, look at one, put one in service.", no_args_is_help=True)
+
+
+@models_app.command("list", epilog="Example: sensor-ad models list pump.toml")
+def models_list(config: ConfigFile, as_json: Json = False) -> None:
+    """List the models of an asset; the one in service is marked."""
+    from sensor_ad.tables import model_rows, print_models
+
+    rows = model_rows(asset_workspace(config))
+    if as_json:
+        print_json(rows)
+    else:
+        print_models(rows)
+
+
+@models_app.command(
+    "show", epilog="Example: sensor-ad models show pump.toml 20260301T060000-1a2b3c"
+)
+def models_show(
+    config: ConfigFile,
+    model: Annotated[
+        str | None, typer.Argument(help="Id of the model; the one in service if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a model was trained on, its limit and what stands behind it."""
+    from sensor_ad.tables import model_facts
+
+    workspace = asset_workspace(config)
+    facts = model_facts(workspace.model_folder(model or workspace.champion()))
+    print_result(facts, as_json)
+
+
+@models_app.command("use", epilog="Example: sensor-ad models use pump.toml 20260301T060000-1a2b3c")
+def models_use(
+    config: ConfigFile, model: Annotated[str, typer.Argument(help="Id of the model.")]
+) -> None:
+    """Put a model in service; checked before it is."""
+    from sensor_ad.manifest import check_bundle
+
+    workspace = asset_workspace(config)
+    check_bundle(workspace.model_folder(model))
+    with workspace.lock():
+        workspace.use(model)
+    typer.echo(f"{model} is in service for {workspace.folder.name}.")
