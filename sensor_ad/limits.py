@@ -28,6 +28,7 @@ HIGHEST_SHAPE = 0.5
 """Of the generalised Pareto distribution; beyond it not even the variance exists."""
 CONFIDENCE = 0.95
 WITH_MARGIN = "highest value with a margin"
+BY_HAND = "set by hand"
 DAY_S = 86_400.0
 
 
@@ -37,7 +38,7 @@ class Limit:
 
     value: float
     method: str
-    """generalised Pareto, exponential, or highest value with a margin."""
+    """generalised Pareto, exponential, highest value with a margin, or set by hand."""
     hours: float
     """Normal data that it was chosen on, hours of scorable time."""
     blocks: int
@@ -69,11 +70,13 @@ class Limit:
     def verified(self) -> bool:
         """Whether there is enough normal data to show that the budget is kept."""
         enough = self.hours / 24 * self.budget_events >= self.budget_days
-        return enough and self.method != WITH_MARGIN
+        return enough and self.method not in (WITH_MARGIN, BY_HAND)
 
     @property
     def statement(self) -> str:
         """Say what the limit promises, and whether the data can show it."""
+        if self.method == BY_HAND:
+            return f"The limit was set by hand, not by the budget of training ({self.budget})."
         text = f"Budget: {self.budget} of scorable time. "
         if self.verified:
             return text + f"The limit was set on {self.hours:.0f} h of normal data ({self.method})."
@@ -88,7 +91,10 @@ class Limit:
         """Say what held-out time says of the budget."""
         if self.back_test is None:
             return "There is no back-test: the model was trained by a program of before."
-        return self.back_test.statement
+        budget = (self.back_test.budget_events, self.back_test.budget_days)
+        changed = self.method == BY_HAND or budget != (self.budget_events, self.budget_days)
+        of = "Of the limit that training chose, not of this one: " if changed else ""
+        return of + self.back_test.statement
 
     @property
     def achieved(self) -> str:

@@ -1,4 +1,4 @@
-"""The commands on models: list them, look at one, put one in service."""
+"""The commands on models: list them, look at one, put one in service, change its limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from sensor_ad.command_parts import (
     print_result,
 )
 
-models_app = typer.Typer(help="List models, look at one, put one in service.", no_args_is_help=True)
+models_app = typer.Typer(
+    help="List models, look at one, put one in service, change its limit.", no_args_is_help=True
+)
 
 
 @models_app.command("list", epilog="Example: sensor-ad models list pump.toml")
@@ -43,8 +45,7 @@ def models_show(
     from sensor_ad.tables import model_facts
 
     workspace = asset_workspace(config)
-    facts = model_facts(workspace.model_folder(model or workspace.champion()))
-    print_result(facts, as_json)
+    print_result(model_facts(workspace, model or workspace.champion()), as_json)
 
 
 @models_app.command("use", epilog="Example: sensor-ad models use pump.toml 20260301T060000-1a2b3c")
@@ -59,3 +60,47 @@ def models_use(
     with workspace.lock():
         workspace.use(model)
     typer.echo(f"{model} is in service for {workspace.folder.name}.")
+
+
+@models_app.command(
+    "limit",
+    epilog="Examples: sensor-ad models limit pump.toml  |  "
+    "sensor-ad models limit pump.toml --events 5 --reason 'two operators are on leave'  |  "
+    "sensor-ad models limit pump.toml --reset",
+)
+def models_limit(
+    config: ConfigFile,
+    model: Annotated[
+        str | None, typer.Argument(help="Id of the model; the one in service if left out.")
+    ] = None,
+    events: Annotated[
+        float | None, typer.Option("--events", help="New budget: at most so many false events …")
+    ] = None,
+    days: Annotated[
+        float | None,
+        typer.Option("--days", help="… in so many days; those of the budget now if left out."),
+    ] = None,
+    value: Annotated[
+        float | None, typer.Option("--value", help="The limit itself, a score, instead.")
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to what training chose.")] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; told in reports, run.json and models list.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Show a model's limit and what other budgets would give, or change it without training."""
+    from sensor_ad.limit_change import LimitRequest, change_limit, model_limit
+    from sensor_ad.tables import limit_facts, print_limit
+
+    workspace = asset_workspace(config)
+    asked = LimitRequest(events, days, value, reset, reason)
+    name = model or workspace.champion()
+    if asked == LimitRequest():
+        facts = limit_facts(model_limit(workspace, name))
+    else:
+        facts = limit_facts(change_limit(workspace, name, asked))
+    if as_json:
+        print_json(facts)
+    else:
+        print_limit(facts)

@@ -20,6 +20,8 @@ from sensor_ad.config import Config, to_table, to_toml
 from sensor_ad.devices import threads_beside_reading
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
+from sensor_ad.limit_change import LimitChange
+from sensor_ad.limits import BY_HAND
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
@@ -36,10 +38,16 @@ class ScoringRun:
     """The scoring of one export by one model."""
 
     def __init__(
-        self, config: Config, bundle: Bundle, export: AnyExport, before: Context | None
+        self,
+        config: Config,
+        bundle: Bundle,
+        export: AnyExport,
+        before: Context | None,
+        change: LimitChange | None = None,
     ) -> None:
         self._config, self._bundle, self._export = config, bundle, export
         self._fitted = bundle.fitted
+        self._change = change
         preparation = self._fitted.scorer.preparation
         self._differences = compare_tags(export.tags, preparation, config)
         self._before = before
@@ -98,6 +106,7 @@ class ScoringRun:
             *self._differences.sentences,
             *masked,
             *([short] if short else []),
+            *([self._change.statement] if self._change is not None else []),
         )
         return result
 
@@ -207,6 +216,8 @@ class ScoringRun:
             context=self.context_sentence,
             masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
+            limit_change="" if self._change is None else self._change.statement,
+            limit_by_hand=fitted.limit.method == BY_HAND,
             release=config.events.release,
             short_alarms=short_words(result.short, config.events.min_length_s),
             back_test=fitted.limit.tested,
@@ -232,6 +243,7 @@ class ScoringRun:
             "events": len(result.events),
             "short_alarms": result.short,
             "limit": self._fitted.limit.value,
+            "limit_change": _change_record(self._change),
             "back_test": _back_test_record(self._fitted.limit.back_test),
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
@@ -292,6 +304,11 @@ class ScoringRun:
             },
             "Timings": {name: f"{value:.1f} s" for name, value in seconds.items()},
         }
+
+
+def _change_record(change: LimitChange | None) -> dict[str, Any] | None:
+    """Give what run.json says of a changed limit."""
+    return None if change is None else {**asdict(change), "statement": change.statement}
 
 
 def _back_test_record(tested: BackTest | None) -> dict[str, Any] | None:

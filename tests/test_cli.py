@@ -37,6 +37,7 @@ COMMANDS = [
     ("models", "list"),
     ("models", "show"),
     ("models", "use"),
+    ("models", "limit"),
 ]
 
 
@@ -196,8 +197,8 @@ def test_record_of_the_run(scored):
     assert set(record) == {
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
-        "short_alarms", "limit", "back_test", "applied", "context", "masked", "notes", "profile",
-        "sha256", "seconds", "config",
+        "short_alarms", "limit", "limit_change", "back_test", "applied", "context", "masked",
+        "notes", "profile", "sha256", "seconds", "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (
         run.name,

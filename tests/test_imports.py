@@ -25,7 +25,7 @@ LAYERS = (
      "event_counts"},
     {"event_plots", "model_plots", "quality_plots", "run_plots", "pages", "prepare", "models",
      "detectors", "limits", "frames", "schema", "demo", "command_parts"},
-    {"maps", "backtest", "alarms"},
+    {"maps", "backtest", "alarms", "limit_change"},
     {"report", "compare", "dense", "training"},
     {"patterns"},
     {"fusion"},
