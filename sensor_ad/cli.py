@@ -169,6 +169,8 @@ def train(
     except KeyboardInterrupt:
         messages(["interrupted; finished epochs are saved, the same command goes on."], quiet)
         raise
+    from sensor_ad.limits import back_test_facts
+
     messages(trained.notes, quiet)
     limit = trained.fitted.limit
     result = {
@@ -180,7 +182,7 @@ def train(
         "limit": limit.value,
         "statement": limit.statement,
         "achieved": limit.achieved,
-        "back_test": limit.tested,
+        "back_test": back_test_facts(limit),
         "seconds": {name: round(value, 2) for name, value in trained.seconds.items()},
     }
     if as_json:

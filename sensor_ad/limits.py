@@ -265,6 +265,13 @@ def limit_facts(limit: Limit) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in ("peaks", "counts")}
 
 
+def back_test_facts(limit: Limit) -> dict[str, Any] | None:
+    """Give the back-test of a limit as JSON values, with what it says of the limit in force."""
+    if limit.back_test is None:
+        return None
+    return {**asdict(limit.back_test), "statement": limit.tested}
+
+
 def limit_arrays(limit: Limit) -> dict[str, Floats]:
     """Give the arrays of a limit under the names that a model keeps them by."""
     arrays = {"peaks": limit.peaks}

@@ -21,11 +21,11 @@ from sensor_ad.devices import threads_beside_reading
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
 from sensor_ad.limit_change import LimitChange
-from sensor_ad.limits import BY_HAND
+from sensor_ad.limits import BY_HAND, back_test_facts
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
-from sensor_ad.records import BackTest, Floats, Ints, MaskedSensor
+from sensor_ad.records import Floats, Ints, MaskedSensor
 from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
@@ -244,7 +244,7 @@ class ScoringRun:
             "short_alarms": result.short,
             "limit": self._fitted.limit.value,
             "limit_change": _change_record(self._change),
-            "back_test": _back_test_record(self._fitted.limit.back_test),
+            "back_test": back_test_facts(self._fitted.limit),
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
             "masked": [_masked_record(one) for one in result.masked],
@@ -309,11 +309,6 @@ class ScoringRun:
 def _change_record(change: LimitChange | None) -> dict[str, Any] | None:
     """Give what run.json says of a changed limit."""
     return None if change is None else {**asdict(change), "statement": change.statement}
-
-
-def _back_test_record(tested: BackTest | None) -> dict[str, Any] | None:
-    """Give what run.json says of the back-test."""
-    return None if tested is None else {**asdict(tested), "statement": tested.statement}
 
 
 def _masked_record(one: MaskedSensor) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sensor_ad.errors import ModelError
 from sensor_ad.exports import ImportedExport
 from sensor_ad.inspection import Inspection
 from sensor_ad.limit_change import LimitChange, ModelLimit, in_force, model_limit, read_changes
-from sensor_ad.limits import Limit, with_budget
+from sensor_ad.limits import Limit, back_test_facts, with_budget
 from sensor_ad.records import Event, TagQuality
 from sensor_ad.store import Workspace
 from sensor_ad.wording import count, duration, share
@@ -254,7 +254,8 @@ def limit_facts(found: ModelLimit) -> dict[str, Any]:
         "limit_from": limit_origin(found),
         "statement": found.now.statement,
         "achieved": found.now.achieved,
-        "back_test": found.now.tested,
+        "back_test": back_test_facts(found.now),
+        "tested": found.now.tested,
         "budgets": [_budget_facts(found.trained, events) for events in SHOWN_BUDGETS],
         "changes": [asdict(change) for change in found.changes],
     }
@@ -278,7 +279,7 @@ def print_limit(facts: dict[str, Any]) -> None:
     }
     for key, value in lines.items():
         console.print(Text(f"{key}: {value}"), soft_wrap=True)
-    for sentence in (facts["statement"], _on_calibration(facts), facts["back_test"]):
+    for sentence in (facts["statement"], _on_calibration(facts), facts["tested"]):
         console.print(Text(sentence), soft_wrap=True)
     title = f"other budgets, per {BUDGET_DAYS:g} days"
     headings = ("false events", "limit", "on calibration data", "95 % interval", "can be verified")

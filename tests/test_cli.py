@@ -279,6 +279,7 @@ def test_quiet_is_silent_on_stderr(site):
     }  # fmt: skip
     assert told["rows"] == told["rows_learnt"] == plant.TRAIN_ROWS
     assert told["fitted_by"] == "parts in time"
+    assert told["back_test"]["statement"].startswith(f"Back-test: {told['back_test']['events']} ")
     assert (site.models / told["model"]).is_dir()
     assert not leftovers(site.folder)
     assert not (site.models.parent / "training").exists() or not any(

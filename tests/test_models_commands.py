@@ -23,7 +23,8 @@ def test_limit_is_shown_with_what_other_budgets_give(shared, bundle):
     assert told["limit"] == told["trained_limit"] == limit.value
     assert told["limit_from"] == f"training ({limit.method})"
     assert (told["statement"], told["achieved"]) == (limit.statement, limit.achieved)
-    assert told["back_test"] == limit.back_test.statement
+    assert told["tested"] == told["back_test"]["statement"] == limit.back_test.statement
+    assert told["back_test"]["limits"] == list(limit.back_test.limits)
     assert [(one["events"], one["days"]) for one in told["budgets"]] == [
         (events, 30.0) for events in (1, 2, 5, 10, 30)
     ]
