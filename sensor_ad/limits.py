@@ -91,10 +91,22 @@ class Limit:
         """Say what held-out time says of the budget."""
         if self.back_test is None:
             return "There is no back-test: the model was trained by a program of before."
-        budget = (self.back_test.budget_events, self.back_test.budget_days)
-        changed = self.method == BY_HAND or budget != (self.budget_events, self.budget_days)
-        of = "Of the limit that training chose, not of this one: " if changed else ""
+        of = "Of the limit that training chose, not of this one: " if self._changed else ""
         return of + self.back_test.statement
+
+    @property
+    def tested_briefly(self) -> str:
+        """Say the same in a few words; none without a back-test."""
+        if self.back_test is None:
+            return ""
+        return self.back_test.brief + (", of the limit of training" if self._changed else "")
+
+    @property
+    def _changed(self) -> bool:
+        """Whether the back-test was made for another budget."""
+        tested = self.back_test
+        budget = None if tested is None else (tested.budget_events, tested.budget_days)
+        return self.method == BY_HAND or budget != (self.budget_events, self.budget_days)
 
     @property
     def achieved(self) -> str:

@@ -268,6 +268,16 @@ class BackTest:
     """Events per budget period, with their exact 95 % Poisson interval."""
 
     @property
+    def brief(self) -> str:
+        """Say the same in a few words."""
+        if self.rate is None:
+            return "too little normal data for a back-test"
+        return (
+            f"back-test: {self.rate:.3g} per {self.budget_days:g} days (95 % interval "
+            f"{self.rate_low:.3g} to {self.rate_high:.3g})"
+        )
+
+    @property
     def statement(self) -> str:
         """Say what held-out time says of the budget."""
         if self.rate is None or self.rate_low is None or self.rate_high is None:

@@ -137,6 +137,8 @@ class RunReport:
     """How many alarms were too short for an event; empty when none was."""
     back_test: str = ""
     """What held-out normal time says of the budget; empty when it was not asked."""
+    back_test_brief: str = ""
+    """The same in a few words."""
     masked: tuple[str, ...] = ()
     """Sentences: which sensors were masked when, and what can still be said without them."""
     availability: Availability | None = None

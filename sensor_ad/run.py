@@ -221,6 +221,7 @@ class ScoringRun:
             release=config.events.release,
             short_alarms=short_words(result.short, config.events.min_length_s),
             back_test=fitted.limit.tested,
+            back_test_brief=fitted.limit.tested_briefly,
         )
 
     def record(self, run: str, result: RunResult, seconds: dict[str, float]) -> dict[str, Any]:

@@ -99,6 +99,7 @@ def test_too_little_data_is_told():
     assert found.statement == (
         "There is too little normal data for a back-test: 19 windows, and 20 are needed."
     )
+    assert found.brief == "too little normal data for a back-test"
 
 
 def test_pause_longer_than_the_data_is_told():
@@ -142,6 +143,10 @@ def test_gaps_in_time_count_no_hours():
 def test_statement(numbers, statement):
     found = BackTest(2.0, 30.0, limits=(4.0, 4.1, 4.2, 4.3), hours=480.0, **numbers)
     assert found.statement == statement
+    low, high = numbers["rate_low"], numbers["rate_high"]
+    assert found.brief == (
+        f"back-test: {numbers['rate']:g} per 30 days (95 % interval {low:g} to {high:g})"
+    )
 
 
 def test_back_test_of_a_model_is_kept(bundle, shared):

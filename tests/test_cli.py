@@ -215,7 +215,9 @@ def test_record_of_the_run(scored):
     tested = record["back_test"]
     assert len(tested["limits"]) == 4
     assert tested["rate"] == pytest.approx(tested["events"] / tested["hours"] * 24 * 30)
-    assert tested["statement"] in (run / "index.html").read_text(encoding="utf-8")
+    page = (run / "index.html").read_text(encoding="utf-8")
+    assert tested["statement"] in page
+    assert f"back-test: {tested['rate']:.3g} per 30 days" in page
 
 
 def test_table_of_events(scored):

@@ -88,6 +88,8 @@ def test_value_by_hand_promises_no_budget(workspace, model):
         f"Of the limit that training chose, not of this one: {trained.back_test.statement}"
     )
     assert trained.tested == trained.back_test.statement
+    assert trained.tested_briefly == trained.back_test.brief
+    assert found.now.tested_briefly == f"{trained.back_test.brief}, of the limit of training"
 
 
 def test_history_says_what_was_when_and_why(workspace, model):

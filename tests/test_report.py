@@ -280,11 +280,24 @@ def test_report_without_codes_of_a_historian_has_no_columns_for_them(tmp_path: P
 
 def test_back_test_stands_with_the_budget_and_with_the_limit(quiet: Path) -> None:
     page = Page(quiet)
-    tested = "Back-test: 2 false events in 120 h of normal data; the budget was kept."
-    with_budget, with_limit = page.text.split(tested)[:2]
-    assert with_budget.strip().endswith("false ones would be usual in the time scored")
-    assert "Training and limit" in with_limit
-    assert page.text.count(tested) == 2
+    budget, limit = page.text.split("Training and limit")
+    brief = "in the time scored back-test: 12 per 30 days (95 % interval 1.45 to 43.3)"
+    assert brief in budget
+    assert "Back-test: 2 false events in 120 h of normal data; the budget was kept." in limit
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_changed_limit_is_told(quiet: Path, tmp_path: Path, by_hand: bool) -> None:
+    said = "The limit was changed by hand on <some> day."
+    content = replace(quiet_report(), limit_change=said, limit_by_hand=by_hand)
+    page = Page(written(content, tmp_path))
+    before, after = page.text.split("Training and limit")
+    assert said in before
+    assert said in after
+    assert ("false ones would be usual" not in page.text) is by_hand
+    assert ("the limit was set by hand: no budget stands behind it" in before) is by_hand
+    assert ("The limit was set so that normal operation" not in page.text) is by_hand
+    assert "changed" not in Page(quiet).text.split("Training and limit")[0]
 
 
 def test_release_is_told_where_events_are_explained(quiet: Path, tmp_path: Path) -> None:
