@@ -29,7 +29,7 @@ from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
 from sensor_ad.fusion import LEVEL_KINDS, Ratio
 from sensor_ad.grid import Layout
-from sensor_ad.limits import Limit
+from sensor_ad.limits import limit_arrays, limit_facts, limit_from
 from sensor_ad.manifest import (
     ARRAYS,
     FORMAT,
@@ -194,7 +194,7 @@ def load_bundle(
     )
     fitted = Fitted(
         scorer=scorer,
-        limit=Limit(**manifest["limit"], peaks=arrays["peaks"]),
+        limit=limit_from(manifest["limit"], arrays),
         scheme=manifest["scheme"],
         parts=manifest["parts"],
         history=tuple(manifest["history"]),
@@ -215,15 +215,13 @@ REPORT_ARRAYS = (
 
 
 def _facts(fitted: Fitted) -> dict[str, Any]:
-    limit = asdict(fitted.limit)
-    limit.pop("peaks")
     return {
         "preparation": to_json(fitted.scorer.preparation),
         "layout": asdict(fitted.scorer.layout),
         "window": fitted.scorer.window,
         "min_observed": fitted.scorer.min_observed,
         "evidence": list(fitted.scorer.evidence_names),
-        "limit": limit,
+        "limit": limit_facts(fitted.limit),
         "scheme": fitted.scheme,
         "parts": fitted.parts,
         "history": list(fitted.history),
@@ -239,7 +237,7 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
     arrays: dict[str, Any] = {name: getattr(preparation, name) for name in names}
     arrays |= {name: getattr(fitted, name) for name in REPORT_ARRAYS}
     arrays["residual_scale"] = scorer.residual_scale
-    arrays["peaks"] = fitted.limit.peaks
+    arrays |= limit_arrays(fitted.limit)
     arrays["stand_still/usual"] = scorer.stand_still.usual
     arrays["stand_still/resting"] = scorer.stand_still.resting
     arrays["stand_still/repeats"] = scorer.stand_still.repeats

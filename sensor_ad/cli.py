@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
 import sys
@@ -14,12 +13,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sensor_ad import __version__
+from sensor_ad.command_parts import (
+    ConfigFile,
+    DryRun,
+    Exports,
+    Json,
+    OptionalConfig,
+    Quiet,
+    asset_config,
+    asset_workspace,
+    print_json,
+    print_result,
+)
 from sensor_ad.errors import PARTLY_DONE, SensorAdError, UsageError, lack_of_memory
+from sensor_ad.models_commands import models_app
 from sensor_ad.progress import Progress, messages
 
 if TYPE_CHECKING:
     from sensor_ad.config import Config
-    from sensor_ad.store import Workspace
 
 app = typer.Typer(
     name="sensor-ad",
@@ -31,22 +42,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-models_app = typer.Typer(help="List models, look at one, put one in service.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
 INTERRUPTED, TERMINATED = 130, 143
 PASSIVE_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
-
-Exports = Annotated[list[Path], typer.Argument(help="Files or folders; together one export.")]
-ConfigFile = Annotated[Path, typer.Argument(help="TOML file of the asset.")]
-OptionalConfig = Annotated[
-    Path | None, typer.Option("--config", "-c", help="TOML file of the asset: time zone, tags.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check config, exports and model; write nothing.")
-]
 
 
 @app.command(epilog="Example: sensor-ad demo")
@@ -95,7 +94,7 @@ def inspect(
     from sensor_ad.inspection import inspect as run_inspect
     from sensor_ad.tables import inspection_json, print_inspection
 
-    settings = _config(config)
+    settings = asset_config(config)
     with Progress(quiet) as progress:
         found = run_inspect(exports, settings, progress.tell)
     if save_profile is not None:
@@ -109,7 +108,7 @@ def inspect(
         write_inspection(found, html, settings.zone)
         messages([f"the page is {html}"], quiet)
     if as_json:
-        _print_json(inspection_json(found))
+        print_json(inspection_json(found))
     else:
         print_inspection(found, settings.zone)
 
@@ -127,8 +126,8 @@ def import_exports(
     from sensor_ad.reading import read_settings, workspace_imports
     from sensor_ad.tables import import_facts
 
-    settings = _config(config)
-    with _workspace(config).lock(), Progress(quiet) as progress:
+    settings = asset_config(config)
+    with asset_workspace(config).lock(), Progress(quiet) as progress:
         imported = open_export(
             exports,
             read_settings(settings),
@@ -138,7 +137,7 @@ def import_exports(
         )
     assert isinstance(imported, ImportedExport)
     messages(imported.account().notes, quiet)
-    _print_result(import_facts(imported), as_json)
+    print_result(import_facts(imported), as_json)
 
 
 @app.command(epilog="Examples: sensor-ad train pump.toml  |  sensor-ad train pump.toml january.csv")
@@ -155,12 +154,12 @@ def train(
 
     Ctrl-C saves the training; the same command goes on with it.
     """
-    settings = _config(config)
+    settings = asset_config(config)
     if dry_run:
         from sensor_ad.dry_run import check_training
 
         with Progress(quiet) as progress:
-            _print_result(check_training(settings, exports or [], progress.tell), as_json)
+            print_result(check_training(settings, exports or [], progress.tell), as_json)
         return
     from sensor_ad.pipeline import train as run_train
 
@@ -170,6 +169,8 @@ def train(
     except KeyboardInterrupt:
         messages(["interrupted; finished epochs are saved, the same command goes on."], quiet)
         raise
+    from sensor_ad.limits import back_test_facts
+
     messages(trained.notes, quiet)
     limit = trained.fitted.limit
     result = {
@@ -180,10 +181,12 @@ def train(
         "fitted_by": trained.fitted.scheme,
         "limit": limit.value,
         "statement": limit.statement,
+        "achieved": limit.achieved,
+        "back_test": back_test_facts(limit),
         "seconds": {name: round(value, 2) for name, value in trained.seconds.items()},
     }
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         for line in _training_lines(trained):
             typer.echo(line)
@@ -206,11 +209,11 @@ def score(
     dry_run: DryRun = False,
 ) -> None:
     """Score exports with the model in service and write the report."""
-    settings = _config(config)
+    settings = asset_config(config)
     if dry_run:
         from sensor_ad.dry_run import check_scoring
 
-        _print_result(check_scoring(settings, exports, model), as_json)
+        print_result(check_scoring(settings, exports, model), as_json)
         return
     from sensor_ad.pipeline import score as run_score
 
@@ -259,7 +262,7 @@ def features(
 
         found = model_layers(bundle)
         if as_json:
-            _print_json([dataclasses.asdict(one) for one in found])
+            print_json([dataclasses.asdict(one) for one in found])
         else:
             typer.echo(layer_table(found))
         return
@@ -276,7 +279,7 @@ def features(
     messages(written.notes, quiet)
     sizes = ", ".join(f"{name} ({size})" for name, size in written.layers.items())
     facts = {"file": str(written.path), "rows": written.rows, "layers": sizes}
-    _print_result({**facts, "layers": written.layers} if as_json else facts, as_json)
+    print_result({**facts, "layers": written.layers} if as_json else facts, as_json)
 
 
 @app.command(
@@ -296,50 +299,6 @@ def draw_map(
     from sensor_ad.maps import draw_map as draw
 
     typer.echo(draw(features, colour, method, out))
-
-
-@models_app.command("list", epilog="Example: sensor-ad models list pump.toml")
-def models_list(config: ConfigFile, as_json: Json = False) -> None:
-    """List the models of an asset; the one in service is marked."""
-    from sensor_ad.tables import model_rows, print_models
-
-    rows = model_rows(_workspace(config))
-    if as_json:
-        _print_json(rows)
-    else:
-        print_models(rows)
-
-
-@models_app.command(
-    "show", epilog="Example: sensor-ad models show pump.toml 20260301T060000-1a2b3c"
-)
-def models_show(
-    config: ConfigFile,
-    model: Annotated[
-        str | None, typer.Argument(help="Id of the model; the one in service if left out.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a model was trained on, its limit and what stands behind it."""
-    from sensor_ad.tables import model_facts
-
-    workspace = _workspace(config)
-    facts = model_facts(workspace.model_folder(model or workspace.champion()))
-    _print_result(facts, as_json)
-
-
-@models_app.command("use", epilog="Example: sensor-ad models use pump.toml 20260301T060000-1a2b3c")
-def models_use(
-    config: ConfigFile, model: Annotated[str, typer.Argument(help="Id of the model.")]
-) -> None:
-    """Put a model in service; checked before it is."""
-    from sensor_ad.manifest import check_bundle
-
-    workspace = _workspace(config)
-    check_bundle(workspace.model_folder(model))
-    with workspace.lock():
-        workspace.use(model)
-    typer.echo(f"{model} is in service for {workspace.folder.name}.")
 
 
 def _version(wanted: bool) -> None:
@@ -382,19 +341,6 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     sys.exit(TERMINATED)
 
 
-def _config(path: Path | None) -> Config:
-    from sensor_ad.config import Config, load_config
-
-    return Config() if path is None else load_config(path)
-
-
-def _workspace(path: Path) -> Workspace:
-    from sensor_ad.store import open_workspace
-
-    settings = _config(path)
-    return open_workspace(settings.path(settings.workspace), settings.asset)
-
-
 def _training_lines(trained: Any) -> list[str]:
     limit = trained.fitted.limit
     return [
@@ -402,6 +348,7 @@ def _training_lines(trained: Any) -> list[str]:
         f"({trained.fitted.scheme}) and is in service.",
         limit.statement,
         f"False events on calibration data: {limit.achieved}",
+        limit.tested,
     ]
 
 
@@ -409,7 +356,7 @@ def _print_run(scored: Any, config: Config, as_json: bool) -> None:
     from sensor_ad.tables import print_events
 
     if as_json:
-        _print_json(
+        print_json(
             {
                 "run": scored.run,
                 "report": str(scored.folder / "index.html"),
@@ -427,18 +374,6 @@ def _print_run(scored: Any, config: Config, as_json: bool) -> None:
     print_events(scored.events, config.zone)
     typer.echo(f"{scored.scorable} of {scored.rows} rows were scored. {scored.statement}")
     typer.echo(f"Report: {scored.folder / 'index.html'}")
-
-
-def _print_result(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        _print_json(facts)
-        return
-    for key, value in facts.items():
-        typer.echo(f"{key}: {value}")
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 if __name__ == "__main__":

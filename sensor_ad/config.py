@@ -321,7 +321,13 @@ class EventSettings(_Section):
         lt=1,
         description="An alarm is over when so much of its highest excess over the limit is left.",
     )
-    min_length_s: float = Field(0.0, ge=0, description="Shorter events are dropped.")
+    release: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the limit below which the score must fall for an alarm to end.",
+    )
+    min_length_s: float = Field(0.0, ge=0, description="Shorter events are dropped, and counted.")
 
 
 class ReportSettings(_Section):

@@ -9,6 +9,8 @@ from typing import Any
 from sensor_ad.compare import compare_period, compare_tags
 from sensor_ad.config import Config
 from sensor_ad.exports import open_export
+from sensor_ad.limit_change import changed_limit, in_force, read_changes
+from sensor_ad.limits import limit_from
 from sensor_ad.manifest import check_bundle
 from sensor_ad.prepare import split_parts, usable_window
 from sensor_ad.reading import (
@@ -53,6 +55,8 @@ def check_scoring(config: Config, exports: Sequence[Path], model: str | None) ->
     workspace = open_workspace(config.path(config.workspace), config.asset)
     name = model or workspace.champion()
     manifest, arrays = check_bundle(workspace.model_folder(name))
+    trained = limit_from(manifest["limit"], arrays)
+    limit = changed_limit(trained, in_force(read_changes(workspace, name)))
     preparation = from_json(manifest["preparation"], arrays)
     export = open_export(exports, read_settings(config))
     tags = compare_tags(export.tags, preparation, config)
@@ -65,5 +69,6 @@ def check_scoring(config: Config, exports: Sequence[Path], model: str | None) ->
         if not tags.sentences
         else "; ".join(tags.sentences),
         "period": "; ".join(period.sentences) or "as in training",
+        "limit": limit.value,
         "written": "nothing (dry run)",
     }

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from sensor_ad.alarms import AlarmState, EventRules
 from sensor_ad.grid import Grid
 from sensor_ad.records import Bools, Event, EventKind, Floats, Ints, Snippet, TagPart
 from sensor_ad.scoring import ScoredTile
@@ -52,68 +53,36 @@ class OpenEvent:
     began: int | None = None
     """First row by the offline score, once that is known."""
 
+    @property
+    def rows(self) -> int:
+        """Grid rows from the first alarm to the last, pauses between alarms among them."""
+        return self.end - self.start + 1
+
 
 @dataclass
 class EventTracker:
-    """Raises alarms and merges them into events while tiles pass.
+    """Merges alarms into events while tiles pass."""
 
-    An alarm begins when the causal score passes the limit. It is over when the score's excess over
-    the limit has fallen below a share of the highest that it had since it was last below the limit:
-    what a fault leaves behind, a tenth of itself yet above all that is normal, is no alarm for
-    ever. It goes on once the excess is halfway back from there to the highest.
-    """
-
-    limit: float
-    pause: int
-    """Alarms at most so many rows apart are one event."""
-    fade: float = 0.0
-    """That share."""
+    state: AlarmState
+    """Which rows are alarms, and when these are one event."""
     events: list[OpenEvent] = field(default_factory=list)
-    _highest: float = 0.0
-    """Highest excess since the score was last below the limit."""
-    _on: bool = False
-    """Whether the last row was within an alarm."""
-    _last: int | None = None
-    """Grid row of the last one that came."""
 
     def add(self, tile: ScoredTile) -> Bools:
         """Take the next tile; returns (T,) which of its rows are alarms."""
-        if not len(tile.index):
-            return np.zeros(0, dtype=bool)
-        alarm, faded = self._alarms(tile)
+        alarm, faded = self.state.add(tile.causal, tile.scorable, tile.index)
         at = np.flatnonzero(alarm)
         if len(at):
             index = tile.index[at]
-            starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self.pause) + 1])
+            starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self._pause) + 1])
             stops = np.concatenate([starts[1:], [len(at)]])
             for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
                 self._merge(_open(tile, at[start:stop]))
         self._note(tile.index[faded])
         return alarm
 
-    def _alarms(self, tile: ScoredTile) -> tuple[Bools, Bools]:
-        """(T,) which rows are alarms, and which are above the limit without being one."""
-        # A row that could not be scored says nothing, not that all is well.
-        excess = np.where(tile.scorable, tile.causal.astype(np.float64) - self.limit, np.nan)
-        before = tile.index[0] - 1 if self._last is None else self._last
-        gaps = np.diff(tile.index, prepend=before) > self.pause
-        fresh = (excess <= 0) | gaps
-        above = np.nan_to_num(excess, nan=0.0).clip(min=0.0)
-        if not fresh[0]:
-            above[0] = max(above[0], self._highest)
-        # Running highest within each stretch: later stretches are lifted above all before them.
-        lift = np.cumsum(fresh) * (float(above.max()) + 1.0)
-        highest = np.maximum.accumulate(above + lift) - lift
-        on = (excess > 0) & (excess >= (1 + self.fade) / 2 * highest)
-        off = fresh & ~on | (excess < self.fade * highest)
-        # Rows that decide neither go on as the one before.
-        place = np.arange(len(excess))
-        decided = np.maximum.accumulate(np.where(on | off, place, -1))
-        state = np.where(decided >= 0, on[decided], self._on)
-        self._highest, self._on = float(highest[-1]), bool(state[-1])
-        self._last = int(tile.index[-1])
-        alarm: Bools = state & (excess > 0)
-        return alarm, (excess > 0) & ~alarm
+    @property
+    def _pause(self) -> int:
+        return self.state.rules.pause
 
     def _note(self, faded: Ints) -> None:
         """Keep until when events stayed above the limit."""
@@ -128,7 +97,7 @@ class EventTracker:
 
     def _merge(self, new: OpenEvent) -> None:
         last = self.events[-1] if self.events else None
-        if last is None or new.start - last.end > self.pause:
+        if last is None or new.start - last.end > self._pause:
             self.events.append(new)
             return
         if new.peak > last.peak:
@@ -159,8 +128,7 @@ class EventContext:
     kinds: tuple[str, ...]
     evidence_names: tuple[str, ...]
     limit: float
-    pause: int
-    min_rows: int
+    rules: EventRules
     last_row: int
     """Last grid row of the export: an event that reaches it within the pause is open."""
     longest_hold: Ints
@@ -195,7 +163,7 @@ def finish_events(
     """
     events, snippets, after = [], {}, None
     for one in sums:
-        if one.end - one.start + 1 < context.min_rows:
+        if one.rows < context.rules.min_rows:
             continue
         start, end = located(one, rows, context, after)
         one.began = start
@@ -225,7 +193,7 @@ def located(
     high = part.index[np.nan_to_num(part.score, nan=-np.inf) > context.limit]
     if not len(high):
         return one.start if one.began is None else one.began, one.end
-    starts = high[np.concatenate([[0], np.flatnonzero(np.diff(high) > context.pause) + 1])]
+    starts = high[np.concatenate([[0], np.flatnonzero(np.diff(high) > context.rules.pause) + 1])]
     before = starts[starts <= one.start]
     start = int(before[-1]) if len(before) else one.start
     if one.began is not None:
@@ -262,7 +230,7 @@ def _finish(
         end_us=end_us,
         raised_us=raised_us,
         above_us=above_us,
-        open=context.last_row - one.end <= context.pause,
+        open=context.last_row - one.end <= context.rules.pause,
         peak=one.peak,
         peak_us=peak_us,
         severity=severity,

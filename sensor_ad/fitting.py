@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sensor_ad.backtest import back_test
 from sensor_ad.config import Config
 from sensor_ad.devices import threads_for
 from sensor_ad.errors import DataError
@@ -414,7 +415,8 @@ class _Job:
         found = evidence.calibrate(scorer.reach)
         score, index = found.score, found.index
         period_s = self.history.grid.period_us / 1e6
-        limit = choose_limit(score, index, self.config.limit, self.pause, period_s, self.window)
+        normal = (score, index, self.config.limit, self.pause, period_s, self.window)
+        limit = replace(choose_limit(*normal), back_test=back_test(*normal))
         center, axes, variance, flat = latent_plane(evidence.latents())
         return Fitted(
             scorer=replace(

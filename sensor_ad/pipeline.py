@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sensor_ad.exports import open_export
 from sensor_ad.fitting import Fitted, fit
 from sensor_ad.grid import Grid, Rows
 from sensor_ad.hashing import FileHashes
+from sensor_ad.limit_change import changed_limit, in_force, read_changes
 from sensor_ad.reading import (
     Announce,
     read_history,
@@ -142,6 +143,9 @@ def score(
         name = model or workspace.champion()
         device, fallback = choose_device(config.device, config.threads)
         bundle = load_bundle(workspace.model_folder(name), device, config.model.name)
+        change = in_force(read_changes(workspace, name))
+        fitted = replace(bundle.fitted, limit=changed_limit(bundle.fitted.limit, change))
+        bundle = replace(bundle, fitted=fitted)
         clock.lap("loading")
         export = open_export(
             exports,
@@ -150,7 +154,7 @@ def score(
             lambda done, total: announce("importing", done, total),
         )
         before = workspace.load_context(name) if use_context else None
-        scoring = ScoringRun(config, bundle, export, before)
+        scoring = ScoringRun(config, bundle, export, before, change)
         reports = config.path(config.reports) / config.asset
         run = _free_name(reports, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
         with replacing_folder(reports / run) as folder:

@@ -180,7 +180,7 @@ class Timeline:
     scorable: Ints
     """(B,) grid rows that could be scored."""
     alarms: Ints
-    """(B,) rows above the limit."""
+    """(B,) rows of alarms."""
     contribution: Floats
     """(B, C) highest contribution per tag in the bucket; above 1 is abnormal."""
     evidence: Floats
@@ -253,3 +253,51 @@ class RowAccount:
     """Rows that stood out of time order and were put in their place."""
     notes: tuple[str, ...] = ()
     """Sentences said once: the time zone assumed, bad cells, ignored columns …"""
+
+
+@dataclass(frozen=True)
+class BackTest:
+    """False events on normal time that a limit was not chosen on."""
+
+    budget_events: float
+    budget_days: float
+    """The budget that the limits were chosen for."""
+    lacking: str = ""
+    """What there was too little of for a back-test; empty when there is one."""
+    limits: tuple[float, ...] = ()
+    """The limit of each held-out block of time, chosen on the others."""
+    events: int | None = None
+    hours: float | None = None
+    """Held-out normal time, hours of scorable time."""
+    rate: float | None = None
+    rate_low: float | None = None
+    rate_high: float | None = None
+    """Events per budget period, with their exact 95 % Poisson interval."""
+
+    @property
+    def brief(self) -> str:
+        """Say the same in a few words."""
+        if self.rate is None:
+            return "too little normal data for a back-test"
+        return (
+            f"back-test: {self.rate:.3g} per {self.budget_days:g} days (95 % interval "
+            f"{self.rate_low:.3g} to {self.rate_high:.3g})"
+        )
+
+    @property
+    def statement(self) -> str:
+        """Say what held-out time says of the budget."""
+        if self.rate is None or self.rate_low is None or self.rate_high is None:
+            return f"There is too little normal data for a back-test: {self.lacking}."
+        events = "event" if self.events == 1 else "events"
+        text = (
+            f"Back-test: {self.events} false {events} in {self.hours:.4g} h of normal data, each "
+            f"of its {len(self.limits)} blocks of time judged by a limit chosen on the others: "
+            f"{self.rate:.3g} per {self.budget_days:g} days (95 % interval {self.rate_low:.3g} to "
+            f"{self.rate_high:.3g}); "
+        )
+        if self.rate_low > self.budget_events:
+            return text + "that is more than the budget allows."
+        if self.rate_high <= self.budget_events:
+            return text + "the budget was kept."
+        return text + "so much time cannot show whether the budget is kept."

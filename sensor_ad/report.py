@@ -127,6 +127,18 @@ class RunReport:
     """Sentence on the rows that the run was prefixed with; empty when there were none."""
     calibration_days: float = float("nan")
     """Days of normal operation behind `peaks`; NaN when not known."""
+    limit_change: str = ""
+    """When the limit was changed after training, from what and why; empty when it was not."""
+    limit_by_hand: bool = False
+    """Whether the limit was set by hand, so that no budget stands behind it."""
+    release: float = 1.0
+    """Share of the limit that the score must fall below for an alarm to end."""
+    short_alarms: str = ""
+    """How many alarms were too short for an event; empty when none was."""
+    back_test: str = ""
+    """What held-out normal time says of the budget; empty when it was not asked."""
+    back_test_brief: str = ""
+    """The same in a few words."""
     masked: tuple[str, ...] = ()
     """Sentences: which sensors were masked when, and what can still be said without them."""
     availability: Availability | None = None

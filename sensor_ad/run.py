@@ -6,19 +6,22 @@ import itertools
 import platform
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sensor_ad import __version__
+from sensor_ad.alarms import event_rules
 from sensor_ad.bundle import Bundle
 from sensor_ad.compare import Differences, compare_period, compare_tags
 from sensor_ad.config import Config, to_table, to_toml
 from sensor_ad.devices import threads_beside_reading
 from sensor_ad.grid import Rows, tiles
 from sensor_ad.hashing import FileHashes
-from sensor_ad.limits import pause_rows
+from sensor_ad.limit_change import LimitChange
+from sensor_ad.limits import BY_HAND, back_test_facts
 from sensor_ad.prefetch import prefetched
 from sensor_ad.prepare import row_maker, with_phase
 from sensor_ad.reading import Announce, AnyExport, announced, exclusions_us, probed
@@ -28,17 +31,23 @@ from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_watch import SensorWatch, state_from, watch_limits
 from sensor_ad.store import Context
-from sensor_ad.wording import iso, masked_words
+from sensor_ad.wording import iso, masked_words, short_words
 
 
 class ScoringRun:
     """The scoring of one export by one model."""
 
     def __init__(
-        self, config: Config, bundle: Bundle, export: AnyExport, before: Context | None
+        self,
+        config: Config,
+        bundle: Bundle,
+        export: AnyExport,
+        before: Context | None,
+        change: LimitChange | None = None,
     ) -> None:
         self._config, self._bundle, self._export = config, bundle, export
         self._fitted = bundle.fitted
+        self._change = change
         preparation = self._fitted.scorer.preparation
         self._differences = compare_tags(export.tags, preparation, config)
         self._before = before
@@ -69,10 +78,10 @@ class ScoringRun:
             fitted,
             self._grid,
             config.zone,
-            pause_rows(config.events, scorer.window, self._grid),
-            int(np.ceil(config.events.min_length_s * 1e6 / self._grid.period_us)),
-            config.events.fade,
+            event_rules(config.events, scorer.window, self._grid),
         )
+        if self._before is not None:
+            out.go_on(self._before.recent_events, report_from)
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
             with threads_beside_reading(config.threads), ThreadPoolExecutor(1, "write") as writer:
@@ -91,7 +100,14 @@ class ScoringRun:
         result = out.finish(before, self._watch.stretches())
         account = self._export.account()
         masked = masked_words(result.masked, preparation.tags, config.zone)
-        self.notes = (*account.notes, *self._differences.sentences, *masked)
+        short = short_words(result.short, config.events.min_length_s)
+        self.notes = (
+            *account.notes,
+            *self._differences.sentences,
+            *masked,
+            *([short] if short else []),
+            *([self._change.statement] if self._change is not None else []),
+        )
         return result
 
     def _new_watch(self) -> SensorWatch:
@@ -200,6 +216,12 @@ class ScoringRun:
             context=self.context_sentence,
             masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
+            limit_change="" if self._change is None else self._change.statement,
+            limit_by_hand=fitted.limit.method == BY_HAND,
+            release=config.events.release,
+            short_alarms=short_words(result.short, config.events.min_length_s),
+            back_test=fitted.limit.tested,
+            back_test_brief=fitted.limit.tested_briefly,
         )
 
     def record(self, run: str, result: RunResult, seconds: dict[str, float]) -> dict[str, Any]:
@@ -220,7 +242,10 @@ class ScoringRun:
             "grid_rows": coverage.rows,
             "scorable_rows": coverage.scorable,
             "events": len(result.events),
+            "short_alarms": result.short,
             "limit": self._fitted.limit.value,
+            "limit_change": _change_record(self._change),
+            "back_test": back_test_facts(self._fitted.limit),
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
             "masked": [_masked_record(one) for one in result.masked],
@@ -280,6 +305,11 @@ class ScoringRun:
             },
             "Timings": {name: f"{value:.1f} s" for name, value in seconds.items()},
         }
+
+
+def _change_record(change: LimitChange | None) -> dict[str, Any] | None:
+    """Give what run.json says of a changed limit."""
+    return None if change is None else {**asdict(change), "statement": change.statement}
 
 
 def _masked_record(one: MaskedSensor) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sensor_ad.alarms import AlarmState, EventRules
 from sensor_ad.dense import ROW, SPIKE
 from sensor_ad.events import EventContext, EventTracker, OpenEvent, event_id, finish_events
 from sensor_ad.fitting import Fitted
@@ -43,27 +44,20 @@ class RunResult:
     states: States
     """A sample of the machine's states over the run."""
     recent_events: list[dict[str, Any]]
-    """Id, first and last alarm row, and where it began, of events that may go on, or whose end will
-    be scored again."""
+    """Id, rows and peak of events that may go on, or whose end will be scored again."""
     masked: tuple[MaskedSensor, ...] = ()
     """Sensors that were found faulty and masked from then on."""
+    short: int = 0
+    """Stretches of alarms that were too short for an event."""
 
 
 class RunFolder:
     """Takes scored tiles, writes them down, and keeps what events and report need."""
 
     def __init__(
-        self,
-        folder: Path,
-        fitted: Fitted,
-        grid: Grid,
-        zone: ZoneInfo,
-        pause: int,
-        min_rows: int,
-        fade: float,
+        self, folder: Path, fitted: Fitted, grid: Grid, zone: ZoneInfo, rules: EventRules
     ) -> None:
-        self._folder, self._fitted, self._grid = folder, fitted, grid
-        self._pause, self._min_rows = pause, min_rows
+        self._folder, self._fitted, self._grid, self._rules = folder, fitted, grid, rules
         scorer = fitted.scorer
         self._margin, self._late = 2 * scorer.window, scorer.reach.most
         names = scorer.preparation.names
@@ -89,12 +83,29 @@ class RunFolder:
         self._spool_path = folder / ".spool"
         shown = self._margin + self._late
         self._spool = Spool(self._spool_path, len(names), len(evidence), shown)
-        self._tracker = EventTracker(fitted.limit.value, pause, fade)
+        self._tracker = EventTracker(AlarmState(fitted.limit.value, rules))
         self._timeline = TimelineCount(grid, scorer.evidence_names)
         self.coverage = Coverage(grid, scorer.layout.max_hole)
         self._latents: list[tuple[Ints, Floats]] = []
         self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
         self._states = StateSample(self._mode)
+
+    def go_on(self, before: Sequence[dict[str, Any]], first: int) -> None:
+        """Begin with the alarm on if an event of the export before reaches up to the first row.
+
+        Parameters
+        ----------
+        before
+            Its last events, as `RunResult.recent_events` gave them.
+        first
+            Grid row of the first row to come.
+        """
+        state = self._tracker.state
+        state.last = first - 1
+        for event in before:
+            if event["start"] < first <= event["above"] + 1:
+                state.on |= bool(first <= event["end"] + 1)
+                state.highest = max(state.highest, event["peak"] - state.limit)
 
     def add(self, tile: ScoredTile, shown: Ints | None = None) -> None:
         """Take the next scored rows.
@@ -146,8 +157,7 @@ class RunFolder:
             kinds=preparation.kinds,
             evidence_names=scorer.evidence_names,
             limit=self._fitted.limit.value,
-            pause=self._pause,
-            min_rows=self._min_rows,
+            rules=self._rules,
             last_row=last,
             longest_hold=preparation.longest_hold,
             band=scorer.residual_scale[ROW] * preparation.scale,
@@ -156,7 +166,7 @@ class RunFolder:
             late=self._late,
         )
         sums = self._tracker.events
-        _go_on(sums, before, self._pause)
+        _go_on(sums, before, self._rules.pause)
         events, snippets = finish_events(sums, rows, context)
         events, snippets, masked = with_sensor_events(events, snippets, stretches, rows, context)
         del rows
@@ -169,7 +179,10 @@ class RunFolder:
             event_latents=self._latents_of(events),
             states=self._sample(),
             masked=masked,
-            recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
+            short=sum(one.rows < self._rules.min_rows for one in sums),
+            recent_events=_recent(
+                sums, last - max(self._rules.pause, scorer.layout.halo), self._grid
+            ),
         )
 
     def close(self) -> None:
@@ -210,16 +223,18 @@ def _go_on(sums: list[OpenEvent], before: Sequence[dict[str, Any]], pause: int) 
 
 
 def _recent(sums: list[OpenEvent], since: int, grid: Grid) -> list[dict[str, Any]]:
-    """Events with an alarm at or after a grid row."""
+    """Events that were above the limit at or after a grid row."""
     return [
         {
             "id": one.id or event_id(int(grid.time_us(np.array(one.start)))),
             "start": one.start,
             "end": one.end,
             "began": one.start if one.began is None else one.began,
+            "peak": one.peak,
+            "above": one.above,
         }
         for one in sums
-        if one.end >= since
+        if one.above >= since
     ]
 
 

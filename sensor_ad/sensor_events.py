@@ -72,7 +72,7 @@ def _sensor(stretch: MaskedStretch, context: EventContext) -> MaskedSensor:
 
 def _raised_by(event: Event, sensor: MaskedSensor, context: EventContext) -> bool:
     """Whether an event shows nothing but a sensor's fault, its beginning or its recovery."""
-    before = context.pause * context.grid.period_us
+    before = context.rules.pause * context.grid.period_us
     after = context.margin * context.grid.period_us  # evidence is smoothed over a window
     part = event.tags[0]
     return (

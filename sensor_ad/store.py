@@ -1,7 +1,8 @@
 """The workspace: models by asset, the one in service, the context of the last scoring, the lock.
 
 Folders below ``workspace/<asset>/``: ``models/<id>/`` bundles, ``champion.json`` the pointer,
-``training/`` checkpoints, ``context.npz`` the last rows that were scored.
+``limits/<id>.json`` changed limits, ``training/`` checkpoints, ``context.npz`` the last rows that
+were scored.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ class Workspace:
     def training(self) -> Path:
         """Folder of checkpoints."""
         return self.folder / "training"
+
+    @property
+    def limits(self) -> Path:
+        """Folder of changed limits."""
+        return self.folder / "limits"
 
     @property
     def _pointer(self) -> Path:

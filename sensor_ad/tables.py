@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,8 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sensor_ad.config import LimitSettings
+from sensor_ad.errors import ModelError
 from sensor_ad.exports import ImportedExport
 from sensor_ad.inspection import Inspection
+from sensor_ad.limit_change import LimitChange, ModelLimit, in_force, model_limit, read_changes
+from sensor_ad.limits import Limit, back_test_facts, with_budget
 from sensor_ad.records import Event, TagQuality
 from sensor_ad.store import Workspace
 from sensor_ad.wording import count, duration, share
@@ -22,6 +25,8 @@ from sensor_ad.wording import count, duration, share
 LEADING = 3
 SHOWN_TAGS = 6
 """Tags whose first values are shown."""
+SHOWN_BUDGETS, BUDGET_DAYS = (1.0, 2.0, 5.0, 10.0, 30.0), 30.0
+"""False events in so many days, for which it is shown what their limit would be."""
 
 
 def print_events(events: Sequence[Event], zone: ZoneInfo) -> None:
@@ -170,7 +175,6 @@ def _quality_json(one: TagQuality) -> dict[str, Any]:
 
 def model_rows(workspace: Workspace) -> list[dict[str, Any]]:
     """Sum up each model of a workspace, oldest first."""
-    from sensor_ad.errors import ModelError
     from sensor_ad.manifest import read_manifest
 
     try:
@@ -186,15 +190,29 @@ def model_rows(workspace: Workspace) -> list[dict[str, Any]]:
             rows.append({**row, "trained": "", "rows": 0, "limit": None, "state": str(error)})
             continue
         facts = {"trained": manifest["trained"], "rows": manifest["data"]["used"]}
-        rows.append({**row, **facts, "limit": manifest["limit"]["value"], "state": "whole"})
+        rows.append({**row, **facts, **_listed_limit(workspace, manifest)})
     return rows
 
 
-def model_facts(folder: Path) -> dict[str, Any]:
+def _listed_limit(workspace: Workspace, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Give the limit in force, and how it was changed."""
+    trained = manifest["limit"]["value"]
+    try:
+        change = in_force(read_changes(workspace, manifest["id"]))
+    except ModelError as error:
+        return {"limit": None, "limit_change": "", "state": str(error)}
+    if change is None:
+        return {"limit": trained, "limit_change": "", "state": "whole"}
+    return {"limit": change.value, "limit_change": change.statement, "state": "whole"}
+
+
+def model_facts(workspace: Workspace, model: str) -> dict[str, Any]:
     """Give the facts of one model for the engineer."""
     from sensor_ad.manifest import read_manifest
 
-    manifest = read_manifest(folder)
+    folder = workspace.model_folder(model)
+    found = model_limit(workspace, model)
+    limit, manifest = found.now, read_manifest(folder)
     tags = [tag["name"] for tag in manifest["preparation"]["tags"]]
     data = manifest["data"]
     return {
@@ -209,11 +227,81 @@ def model_facts(folder: Path) -> dict[str, Any]:
         "tags": ", ".join(tags),
         "evidence": ", ".join(manifest["evidence"]),
         "fitted by": manifest["scheme"],
-        "limit": manifest["limit"]["value"],
-        "normal hours behind the limit": manifest["limit"]["hours"],
+        "limit": limit.value,
+        "limit from": limit_origin(found),
+        "budget": limit.budget,
+        "normal hours behind the limit": limit.hours,
+        "false events on calibration data": limit.achieved,
+        "back-test": limit.tested,
         "program": manifest["program"],
         "folder": str(folder),
     }
+
+
+def limit_origin(found: ModelLimit) -> str:
+    """Say where the limit in force comes from."""
+    if found.change is None:
+        return f"training ({found.trained.method})"
+    return found.change.statement
+
+
+def limit_facts(found: ModelLimit) -> dict[str, Any]:
+    """Give what stands behind a model's limit, and what other budgets would give."""
+    return {
+        "model": found.model,
+        "limit": found.now.value,
+        "trained_limit": found.trained.value,
+        "limit_from": limit_origin(found),
+        "statement": found.now.statement,
+        "achieved": found.now.achieved,
+        "back_test": back_test_facts(found.now),
+        "tested": found.now.tested,
+        "budgets": [_budget_facts(found.trained, events) for events in SHOWN_BUDGETS],
+        "changes": [asdict(change) for change in found.changes],
+    }
+
+
+def _budget_facts(trained: Limit, events: float) -> dict[str, Any]:
+    """Give what another budget would give on the same normal data."""
+    limit = with_budget(trained, LimitSettings(events=events, days=BUDGET_DAYS))
+    numbers = ("method", "verified", "false_events", "rate", "rate_low", "rate_high")
+    facts = {"events": events, "days": BUDGET_DAYS, "limit": limit.value}
+    return facts | {name: getattr(limit, name) for name in numbers}
+
+
+def print_limit(facts: dict[str, Any]) -> None:
+    """Print a model's limit, and what other budgets would give."""
+    console = _console()
+    lines = {
+        "model": facts["model"],
+        "limit": f"{facts['limit']:.4g} (training chose {facts['trained_limit']:.4g})",
+        "from": facts["limit_from"],
+    }
+    for key, value in lines.items():
+        console.print(Text(f"{key}: {value}"), soft_wrap=True)
+    for sentence in (facts["statement"], _on_calibration(facts), facts["tested"]):
+        console.print(Text(sentence), soft_wrap=True)
+    title = f"other budgets, per {BUDGET_DAYS:g} days"
+    headings = ("false events", "limit", "on calibration data", "95 % interval", "can be verified")
+    table = Table(*headings, title=title, title_justify="left")
+    for budget in facts["budgets"]:
+        cells = (
+            f"{budget['events']:g}",
+            f"{budget['limit']:.4g}",
+            f"{budget['rate']:.3g}",
+            f"{budget['rate_low']:.3g} to {budget['rate_high']:.3g}",
+            "yes" if budget["verified"] else "no",
+        )
+        table.add_row(*map(Text, cells))
+    console.print(table)
+    changes = [LimitChange(**one) for one in facts["changes"]]
+    # The one in force stands above.
+    for one in reversed(changes if in_force(tuple(changes)) is None else changes[:-1]):
+        console.print(Text(f"earlier: {one.statement}"), soft_wrap=True)
+
+
+def _on_calibration(facts: dict[str, Any]) -> str:
+    return f"False events on calibration data: {facts['achieved']}"
 
 
 def print_models(rows: list[dict[str, Any]]) -> None:
@@ -224,10 +312,14 @@ def print_models(rows: list[dict[str, Any]]) -> None:
     table = Table("", "model", "trained", "rows", "limit", "state")
     for row in rows:
         limit = "" if row["limit"] is None else f"{row['limit']:.3g}"
+        limit += " (changed)" if row.get("limit_change") else ""
         mark = "*" if row["in_service"] else ""
         cells = [mark, row["model"], row["trained"], str(row["rows"]), limit, row["state"]]
         table.add_row(*map(Text, cells))
     _console().print(table)
+    for row in rows:
+        if row.get("limit_change"):
+            _console().print(Text(f"{row['model']}: {row['limit_change']}"), soft_wrap=True)
 
 
 def _gap_text(found: Inspection, zone: ZoneInfo) -> str:

@@ -221,6 +221,22 @@ def kind_words(event: Event) -> str:
     return words.format(shorten(event.sensor or "(unknown)", 60)) if "{}" in words else words
 
 
+def short_words(short: int, min_length_s: float) -> str:
+    """Say how many alarms were too short for an event; nothing when there was none.
+
+    Examples
+    --------
+    >>> short_words(2, 300.0), short_words(0, 300.0)
+    ('2 alarms shorter than 5 min raised no event (events.min_length_s)', '')
+    """
+    if not short:
+        return ""
+    return (
+        f"{count(short, 'alarm')} shorter than {duration(min_length_s)} raised no event "
+        "(events.min_length_s)"
+    )
+
+
 def masked_words(
     sensors: Sequence[MaskedSensor], tags: Sequence[Tag], zone: tzinfo = UTC
 ) -> tuple[str, ...]:

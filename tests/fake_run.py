@@ -328,6 +328,8 @@ def make_report(hostile: bool = False) -> RunReport:
         config_toml='[asset]\nname = "Pump 1"\ntimezone = "Europe/Berlin"\n',
         context="The first rows used 512 rows of the export before as context",
         calibration_days=5.0,
+        back_test_brief="back-test: 12 per 30 days (95 % interval 1.45 to 43.3)",
+        back_test="Back-test: 2 false events in 120 h of normal data; the budget was kept.",
         availability=make_availability(tags),
     )
 

@@ -84,12 +84,25 @@ def cluster_peaks(score, index, pause, threshold):
     return peaks
 
 
-def merged_alarms(index, score, scorable, limit, pause):
+def held_alarms(index, score, scorable, limit, pause, release):
+    """Find the positions of alarms: from above the limit on until not above the release."""
+    found, on, last = [], False, None
+    for k in range(len(index)):
+        if not scorable[k]:
+            continue
+        if last is not None and index[k] - last > pause:
+            on = False
+        on = score[k] > limit or (on and score[k] > release * limit)
+        last = index[k]
+        if on:
+            found.append(k)
+    return found
+
+
+def merged_alarms(index, score, scorable, limit, pause, release=1.0):
     """Group alarm rows that lie at most `pause` rows apart; a list of positions for each event."""
     groups = []
-    for k in range(len(index)):
-        if not (scorable[k] and score[k] > limit):
-            continue
+    for k in held_alarms(index, score, scorable, limit, pause, release):
         if groups and index[k] - index[groups[-1][-1]] <= pause:
             groups[-1].append(k)
         else:

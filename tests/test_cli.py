@@ -37,6 +37,7 @@ COMMANDS = [
     ("models", "list"),
     ("models", "show"),
     ("models", "use"),
+    ("models", "limit"),
 ]
 
 
@@ -196,7 +197,8 @@ def test_record_of_the_run(scored):
     assert set(record) == {
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
-        "limit", "applied", "context", "masked", "notes", "profile", "sha256", "seconds", "config",
+        "short_alarms", "limit", "limit_change", "back_test", "applied", "context", "masked",
+        "notes", "profile", "sha256", "seconds", "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (
         run.name,
@@ -210,6 +212,12 @@ def test_record_of_the_run(scored):
     assert record["profile"]["separator"] == ","
     assert record["config"]["prepare"]["window"] == 16
     assert {"torch", "numpy"} <= set(record["libraries"])
+    tested = record["back_test"]
+    assert len(tested["limits"]) == 4
+    assert tested["rate"] == pytest.approx(tested["events"] / tested["hours"] * 24 * 30)
+    page = (run / "index.html").read_text(encoding="utf-8")
+    assert tested["statement"] in page
+    assert f"back-test: {tested['rate']:.3g} per 30 days" in page
 
 
 def test_table_of_events(scored):
@@ -222,6 +230,29 @@ def test_table_of_events(scored):
     text = " ".join(rows[0].values())
     assert told["events"][0]["id"] in text
     assert "pressure" in text
+
+
+def test_alarms_too_short_for_an_event_are_told(site):
+    """Only the longest event is left; the others are a number."""
+    before = json.loads(plant.command("score", site.config_file, site.later, "--json").out)
+    lasting = [(e["end_us"] - e["start_us"]) / 60e6 + 1 for e in before["events"]]
+    site.change(events={"min_length_s": 60.0 * max(lasting)})
+
+    ended = plant.command("score", site.config_file, site.later, "--json", "--no-context")
+
+    told = json.loads(ended.out)
+    kept = [e for e in before["events"] if e["end_us"] - e["start_us"] >= 60e6 * (max(lasting) - 1)]
+    short = len(before["events"]) - len(kept)
+    assert short > 0
+    assert [e["id"] for e in told["events"]] == [e["id"] for e in kept]
+    words = f"{short} alarm{'s' if short > 1 else ''} shorter than "
+    assert told["notes"][-1].startswith(words)
+    assert told["notes"][-1].endswith(" raised no event (events.min_length_s)")
+    run = site.runs()[-1]
+    assert json.loads((run / "run.json").read_text())["short_alarms"] == short
+    assert told["notes"][-1] in (run / "index.html").read_text(encoding="utf-8")
+    alarms = [pd.read_parquet(one / "scores.parquet")["alarm"] for one in site.runs()]
+    assert (alarms[0] == alarms[1]).all(), "rows are marked whether or not they made an event"
 
 
 def test_score_in_words(site):
@@ -245,10 +276,12 @@ def test_quiet_is_silent_on_stderr(site):
     assert (ended.code, ended.err) == (0, "")
     told = json.loads(ended.out)
     assert set(told) == {
-        "model", "folder", "rows", "rows_learnt", "fitted_by", "limit", "statement", "seconds",
+        "model", "folder", "rows", "rows_learnt", "fitted_by", "limit", "statement", "achieved",
+        "back_test", "seconds",
     }  # fmt: skip
     assert told["rows"] == told["rows_learnt"] == plant.TRAIN_ROWS
     assert told["fitted_by"] == "parts in time"
+    assert told["back_test"]["statement"].startswith(f"Back-test: {told['back_test']['events']} ")
     assert (site.models / told["model"]).is_dir()
     assert not leftovers(site.folder)
     assert not (site.models.parent / "training").exists() or not any(
@@ -320,6 +353,10 @@ def test_models(site):
     assert shown["tags"] == ", ".join(TAGS)
     assert shown["rows"] == plant.TRAIN_ROWS
     assert shown["data"] == "normal.csv"
+    manifest = json.loads((site.bundle / "manifest.json").read_text())
+    found = manifest["limit"]["back_test"]
+    assert shown["back-test"].startswith(f"Back-test: {found['events']} false event")
+    assert f"{manifest['limit']['false_events']} in " in shown["false events on calibration data"]
     words = plant.command("models", "show", site.config_file, second)
     assert f"model: {second}" in words.out.splitlines()
     table = plant.command("models", "list", site.config_file).out

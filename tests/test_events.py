@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored import pieces, scored_rows, scored_tile
 
+from sensor_ad.alarms import AlarmState, EventRules
 from sensor_ad.events import (
     HIGH,
     MEDIUM,
@@ -27,14 +28,14 @@ START = 29_453_760  # 2026-01-01 00:00:00 UTC in minutes
 RANDOM = np.random.default_rng(1)
 
 
-@given(scored_rows(), st.integers(0, 6))
-def test_merging_equals_naive_however_cut(case, pause):
+@given(scored_rows(), st.integers(0, 6), st.sampled_from([1.0, 0.6, 0.4]))
+def test_merging_equals_naive_however_cut(case, pause, release):
     tile, points = case
-    tracker = EventTracker(LIMIT, pause)
+    tracker = EventTracker(AlarmState(LIMIT, EventRules(pause, release=release)))
 
     alarm = np.concatenate([tracker.add(piece) for piece in pieces(tile, points)])
 
-    groups = naive.merged_alarms(tile.index, tile.score, tile.scorable, LIMIT, pause)
+    groups = naive.merged_alarms(tile.index, tile.score, tile.scorable, LIMIT, pause, release)
     assert np.flatnonzero(alarm).tolist() == sorted(k for group in groups for k in group)
     assert len(tracker.events) == len(groups)
     for event, group in zip(tracker.events, groups, strict=True):
@@ -71,7 +72,7 @@ class Plant:
         tile = scored_tile(self.index, self.score, actual=self.actual,
                            expected=self.expected.astype(np.float32),
                            contribution=self.contribution.astype(np.float32))  # fmt: skip
-        tracker = EventTracker(LIMIT, PAUSE)
+        tracker = EventTracker(AlarmState(LIMIT, EventRules(PAUSE)))
         spool = Spool(folder / "spool", 3, 2, MARGIN)
         for piece in pieces(tile, points):
             spool.add(piece, tracker.add(piece))
@@ -85,8 +86,7 @@ class Plant:
             kinds=self.kinds,
             evidence_names=("reconstruction", "nearest"),
             limit=LIMIT,
-            pause=PAUSE,
-            min_rows=min_rows,
+            rules=EventRules(PAUSE, min_rows),
             last_row=last_row,
             longest_hold=np.array([self.hold] * 3),
             band=np.full(3, 0.5),
@@ -166,6 +166,18 @@ def test_short_events_are_dropped(tmp_path, min_rows, found):
     events, snippets = plant.events(tmp_path, min_rows=min_rows)
 
     assert len(events) == len(snippets) == found
+
+
+def test_length_counts_from_the_first_alarm_to_the_last(tmp_path):
+    """A pause that is bridged is part of the event, and an event that goes on began before."""
+    plant = Plant()
+    plant.alarm(100, 101, a=2.0)
+    plant.alarm(104, 104, a=2.0)
+    for min_rows, found in ((5, 1), (6, 0)):
+        assert len(plant.events(tmp_path, min_rows=min_rows)[0]) == found
+    continued = open_event(START + 3, START + 4)
+    _go_on([continued], [{"id": "old", "start": START - 1, "end": START + 1}], PAUSE)
+    assert continued.rows == 6
 
 
 def stuck(plant):

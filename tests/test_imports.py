@@ -21,10 +21,11 @@ LAYERS = (
      "conditions", "devices", "grid", "calibration",
      "standstill", "wording", "exports", "tag_history", "tag_slots"},
     {"tag_drift", "tag_faults", "tag_levels"},
-    {"config", "store", "states", "quality", "simulate", "plots", "event_table", "features"},
+    {"config", "store", "states", "quality", "simulate", "plots", "event_table", "features",
+     "event_counts"},
     {"event_plots", "model_plots", "quality_plots", "run_plots", "pages", "prepare", "models",
-     "detectors", "limits", "frames", "schema", "demo"},
-    {"maps"},
+     "detectors", "limits", "frames", "schema", "demo", "command_parts"},
+    {"maps", "backtest", "alarms", "limit_change"},
     {"report", "compare", "dense", "training"},
     {"patterns"},
     {"fusion"},
@@ -35,6 +36,7 @@ LAYERS = (
     {"run_folder"},
     {"run", "latents"},
     {"pipeline", "detector"},
+    {"models_commands"},
     {"cli"},
 )  # fmt: skip
 """A stage (a module or a folder of them) may import from the layers above it, and from nowhere

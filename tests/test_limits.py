@@ -1,5 +1,7 @@
 """Alarm budget to limit: clusters, tails, what the limit keeps on fresh data, what it says."""
 
+import json
+
 import naive
 import numpy as np
 import pytest
@@ -13,7 +15,12 @@ from sensor_ad.limits import (
     Limit,
     choose_limit,
     cluster_peaks,
+    limit_arrays,
+    limit_facts,
+    limit_from,
     poisson_interval,
+    with_budget,
+    with_value,
 )
 
 MINUTE_S = 60.0
@@ -135,6 +142,48 @@ def test_limit_counts_what_stands_behind_it():
     assert limit.rate_high == pytest.approx(3.6889 * 30 * 24 / limit.hours, rel=1e-4)
 
 
+def limit_numbers(limit):
+    """Everything that a limit says of itself, without the arrays behind it."""
+    arrays = ("peaks", "counts")
+    return {name: value for name, value in vars(limit).items() if name not in arrays}
+
+
+SHORT = np.concatenate([np.zeros(300), [3.0], np.zeros(300)])
+TAILED = np.random.default_rng(2).exponential(size=9 * ROWS_A_DAY)
+
+
+@pytest.mark.parametrize("score", [TAILED, TAILED[:3000], SHORT, np.ones(300)],
+                         ids=["Pareto", "exponential", "one peak", "constant"])  # fmt: skip
+@pytest.mark.parametrize(("events", "days"), [(0.1, 30), (2, 30), (30, 30), (500, 1)])
+def test_limit_solved_again_is_that_of_the_rows(score, events, days):
+    """The kept peaks give the same limit for another budget as all the rows do."""
+    settings, rows = LimitSettings(events=events, days=days), (score, np.arange(len(score)))
+
+    again = with_budget(choose_limit(*rows, BUDGET, 30, MINUTE_S, 64), settings)
+
+    assert limit_numbers(again) == limit_numbers(choose_limit(*rows, settings, 30, MINUTE_S, 64))
+
+
+@pytest.mark.parametrize("value", [0.01, 1.0, 4.0, 5.0, 99.0])
+def test_events_of_any_value_are_counted(value):
+    """One group of exceedances falls apart at a higher limit: its peak alone would not tell."""
+    score = np.zeros(1000)
+    score[100:200] = 4.5
+    score[[100, 199]] = 6.0
+    limit = choose_limit(score, np.arange(1000), BUDGET, 30, MINUTE_S, 64)
+    assert len(limit.peaks) == 1
+
+    changed = with_value(limit, value)
+
+    count = len(cluster_peaks(score, np.arange(1000), 30, value))
+    assert (changed.value, changed.false_events) == (value, count)
+    assert changed.rate == pytest.approx(count * 30 * 24 / limit.hours)
+    low, high = poisson_interval(count)
+    assert (changed.rate_low, changed.rate_high) == pytest.approx(
+        (low * 720 / limit.hours, high * 720 / limit.hours)
+    )
+
+
 def stated(**changes):
     """Make a limit to be put into words."""
     values = {
@@ -180,3 +229,23 @@ def test_achieved():
     assert stated().achieved == (
         "1 in 500.4 h of normal calibration data: 1.44 per 30 days (95 % interval 0.036 to 8.01)."
     )
+
+
+@pytest.mark.parametrize("score", [TAILED, SHORT], ids=["many peaks", "one peak"])
+def test_limit_comes_back_from_its_facts_and_arrays(score):
+    limit = choose_limit(score, np.arange(len(score)), BUDGET, 30, MINUTE_S, 64)
+
+    facts, arrays = json.loads(json.dumps(limit_facts(limit))), limit_arrays(limit)
+    again = limit_from(facts, arrays)
+
+    assert limit_numbers(again) == limit_numbers(limit)
+    np.testing.assert_array_equal(again.peaks, limit.peaks)
+    for value in (0.0, 0.5, 2.0, 9.0):
+        assert with_value(again, value).false_events == with_value(limit, value).false_events
+
+
+def test_limit_of_a_model_of_before_counts_its_peaks():
+    limit = choose_limit(SHORT, np.arange(len(SHORT)), BUDGET, 30, MINUTE_S, 64)
+    old = limit_from(limit_facts(limit), {"peaks": limit.peaks})
+    assert old.counts is None
+    assert [with_value(old, value).false_events for value in (2.0, 4.0)] == [1, 0]

@@ -244,6 +244,32 @@ def test_open_event_goes_on_with_its_name(halves, whole):
     assert alone.result.events[0].id != open_event.id
 
 
+def test_alarm_is_held_over_the_cut(shared, bundle, whole, tmp_path):
+    """A limit that only the fault's peak passes: the rest of the fault is held by the release."""
+    fault = whole.scores.loc[plant.time_of(plant.FAULT[0]) : plant.time_of(plant.FAULT[1])]
+    limit = replace(bundle.fitted.limit, value=0.999 * float(fault["score"].max()))
+    high = replace(bundle, fitted=replace(bundle.fitted, limit=limit))
+    config = shared.config.model_copy(
+        update={"events": shared.config.events.model_copy(update={"release": 0.2})}
+    )
+    truth = score_export(config, high, [shared.later])
+    peak = int((fault["score"].idxmax() - plant.time_of(0)) / pd.Timedelta(minutes=1))
+    held = peak + 10
+    assert truth.scores.loc[plant.time_of(held) : plant.time_of(held + 5), "alarm"].all()
+    assert truth.scores.loc[plant.time_of(held) :, "score"].max() < limit.value
+
+    cut = held + bundle.fitted.scorer.layout.halo
+    parts = [later(plant.TRAIN_ROWS, cut), later(cut)]
+    paths = [write_csv(part, tmp_path / f"{k}.csv") for k, part in enumerate(parts)]
+    first = score_export(config, high, paths[:1])
+    second = score_export(config, high, paths[1:], before=first.context)
+
+    assert second.scores.index[0] == plant.time_of(held)
+    assert (second.scores["alarm"] == truth.scores.loc[second.scores.index, "alarm"]).all()
+    (event,) = [one for one in truth.result.events if one.peak > limit.value]
+    assert event.id in {one.id for one in second.result.events}
+
+
 def test_event_that_was_over_keeps_its_name(shared, bundle, tmp_path):
     """It ended so shortly before the cut that its last rows are scored again."""
     scorer = bundle.fitted.scorer

@@ -278,6 +278,47 @@ def test_report_without_codes_of_a_historian_has_no_columns_for_them(tmp_path: P
     assert not (tmp_path / "figures" / "availability.png").exists()
 
 
+def test_back_test_stands_with_the_budget_and_with_the_limit(quiet: Path) -> None:
+    page = Page(quiet)
+    budget, limit = page.text.split("Training and limit")
+    brief = "in the time scored back-test: 12 per 30 days (95 % interval 1.45 to 43.3)"
+    assert brief in budget
+    assert "Back-test: 2 false events in 120 h of normal data; the budget was kept." in limit
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_changed_limit_is_told(quiet: Path, tmp_path: Path, by_hand: bool) -> None:
+    said = "The limit was changed by hand on <some> day."
+    content = replace(quiet_report(), limit_change=said, limit_by_hand=by_hand)
+    page = Page(written(content, tmp_path))
+    before, after = page.text.split("Training and limit")
+    assert said in before
+    assert said in after
+    assert ("false ones would be usual" not in page.text) is by_hand
+    assert ("the limit was set by hand: no budget stands behind it" in before) is by_hand
+    assert ("The limit was set so that normal operation" not in page.text) is by_hand
+    assert "changed" not in Page(quiet).text.split("Training and limit")[0]
+
+
+def test_release_is_told_where_events_are_explained(quiet: Path, tmp_path: Path) -> None:
+    told = "an alarm lasts until the score falls below 62.5 % of the limit. Its severity"
+    assert told in Page(written(replace(quiet_report(), release=0.625), tmp_path)).text
+    assert "an alarm lasts" not in Page(quiet).text
+
+
+def test_short_alarms_are_told_and_the_score_is_not_said_to_have_stayed_low(
+    quiet: Path, tmp_path: Path
+) -> None:
+    stayed = "The score stayed below its limit all the time"
+    assert stayed in Page(quiet).text
+    short = "2 alarms shorter than 5 min raised no event (events.min_length_s)"
+    for content in (quiet_report(), make_report()):
+        page = Page(written(replace(content, short_alarms=short), tmp_path))
+        verdict = page.text.split("Alarm budget")[0]
+        assert f"{short}." in verdict
+        assert stayed not in verdict
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_masked_sensors_are_told(tmp_path: Path, many: bool) -> None:
     report = quiet_report()
