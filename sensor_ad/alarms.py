@@ -73,7 +73,7 @@ class AlarmState:
         >>> state = AlarmState(limit=4.0, rules=EventRules(pause=2, fade=0.5))
         >>> alarm, faded = state.add(score := np.array([5.0, 24, 15, 13, 5, 3, 5]), score > 0, rows)
         >>> alarm.astype(int).tolist(), faded.astype(int).tolist()
-        ([1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 0, 0])
+        ([1, 1, 1, 0, 0, 0, 1], [0, 0, 0, 1, 1, 0, 0])
         """
         at = np.flatnonzero(scorable)
         alarm, faded = np.zeros(len(score), dtype=bool), np.zeros(len(score), dtype=bool)
@@ -88,7 +88,7 @@ class AlarmState:
         highest = self._highest(excess, anew)
         fade = self.rules.fade
         begins = (excess > 0) & (excess >= (1 + fade) / 2 * highest)
-        ends = anew | (excess < fade * highest)
+        ends = anew | ((excess < fade * highest) & (fade > 0))
         # Where it neither begins nor ends, an alarm is what it was when it last did.
         known = np.maximum.accumulate(np.where(begins | ends, np.arange(len(at)), -1))
         alarm[at] = np.where(known >= 0, begins[known], self.on)

@@ -18,8 +18,9 @@ TAIL_SHARE = 0.05
 FEWEST_IN_TAIL = 8
 LEAST_SLOPE_RANGE = 20.0
 """Beyond the highest value the scale needs at least 1/20 of the normal range for one e-fold."""
-PRIOR_WINDOWS = 30.0
-"""A usual mean excess counts as much as so many independent windows."""
+PRIOR_WINDOWS = 100.0
+"""A usual mean excess counts as much as so many independent windows: with fewer, next to none of
+them lie in the tail."""
 LOG10_E = float(np.log10(np.e))
 
 

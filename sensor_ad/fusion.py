@@ -27,6 +27,8 @@ from sensor_ad.records import Bools, Floats
 RECONSTRUCTION = "reconstruction"
 LEVEL_KINDS = ("level_shift", "slow_shift")
 """Of levels over two and over four windows."""
+SLOW_SHIFT = LEVEL_KINDS[1]
+"""The causal score does without: what it says comes two windows late, and stays as long."""
 SPIKE, STAND_STILL = "spike", "stand_still"
 SENSOR_KINDS = (SPIKE, STAND_STILL)
 """Kinds that tell of a sensor, and are nothing until they go beyond all that was ever normal."""
@@ -34,14 +36,14 @@ VOICES = (*LEVEL_KINDS, *PATTERN_KINDS)
 """Kinds with a voice of their own. All others are the network's and have one together: half of it
 is the reconstruction, half are whatever detectors on the latents, and what the network brings
 itself."""
-BEYOND = float(np.log2(1 + 2))
-"""They count from twice the most that was ever normal: what is as rare as once in all N normal rows
-is passed twofold, if its tail is exponential, once in N²."""
+BEYOND = float(np.log2(3 / 2))
+"""Off their doublings: twice the most that was ever normal is the edge of normal. What was passed
+once in N normal rows is passed twofold, if its tail is exponential, once in N²."""
 NORMAL_QUANTILE, STRETCHES = 0.999, 4
 """“The most that is normal” of a kind of evidence: this quantile of each of so many stretches of
 normal rows, the geometric mean of all: that of one stretch alone hangs on chance."""
 SMOOTHED_SHARE = 2
-"""The score is smoothed over a window divided by this."""
+"""The offline score is smoothed over a window divided by this."""
 MOST_SMOOTHED = 64
 """Rows, at most."""
 USUAL_EXCESS = 0.05
@@ -154,7 +156,7 @@ def fuse(
     sensors = [mapped.pop(name) for name in SENSOR_KINDS if name in mapped]
     joined = smoothed(_mean_of_voices(mapped), scorable, smoothed_rows(window))
     for values in sensors:
-        joined += np.maximum(values - BEYOND, 0.0)
+        joined = np.maximum(joined, values - BEYOND)
     return joined
 
 
@@ -179,17 +181,20 @@ def fuse_causal(
     -------
     (P,) mean of the voices, hardly smoothed: what is pooled over a window comes smooth.
     """
-    mapped = {
-        name: np.where(scorable, ratios[name](v), ratios[name].usual) for name, v in rows.items()
-    }
-    for name, values in steps.items():
-        by_row = np.repeat(ratios[name](values), reach.align)
-        mapped[name] = np.where(scorable, by_row, ratios[name].usual)
-    late = {name: _later(v, reach.rows(name), ratios[name].usual) for name, v in mapped.items()}
+    place = np.arange(len(scorable))
+    last = np.maximum.accumulate(np.where(scorable, place, -1))
+    held = (last >= 0) & (place - last < reach.window)
+    repeated = {name: np.repeat(values, reach.align) for name, values in steps.items()}
+    late = {}
+    for name, values in (*rows.items(), *repeated.items()):
+        if name != SLOW_SHIFT:
+            usual = ratios[name].usual
+            known = np.where(held, ratios[name](values)[last], usual)
+            late[name] = _later(known, reach.rows(name), usual)
     sensors = [late.pop(name) for name in SENSOR_KINDS if name in late]
     joined = _trailing(_mean_of_voices(late), max(1, reach.window // CAUSAL_SHARE))
     for values in sensors:
-        joined += np.maximum(values - BEYOND, 0.0)
+        joined = np.maximum(joined, values - BEYOND)
     return joined
 
 

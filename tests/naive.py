@@ -84,15 +84,20 @@ def cluster_peaks(score, index, pause, threshold):
     return peaks
 
 
-def held_alarms(index, score, scorable, limit, pause, release):
-    """Find the positions of alarms: from above the limit on until not above the release."""
-    found, on, last = [], False, None
+def held_alarms(index, score, scorable, limit, pause, release, fade=0.0):
+    """Find the positions of alarms: from above the limit on until down at the release, or faded."""
+    found, on, last, highest = [], False, None, 0.0
     for k in range(len(index)):
         if not scorable[k]:
             continue
-        if last is not None and index[k] - last > pause:
+        excess = float(score[k]) - limit
+        if score[k] <= release * limit or (last is not None and index[k] - last > pause):
+            on, highest = False, 0.0
+        highest = max(highest, excess)
+        if excess > 0 and excess >= (1 + fade) / 2 * highest:
+            on = True
+        elif fade and excess < fade * highest:
             on = False
-        on = score[k] > limit or (on and score[k] > release * limit)
         last = index[k]
         if on:
             found.append(k)
@@ -468,12 +473,6 @@ def pattern_distances(window, mean, basis, bank):
     rest = sum((a - b) ** 2 for a, b in zip(centred, explained, strict=True))
     near = min(sum((a - b) ** 2 for a, b in zip(along, known, strict=True)) for known in bank)
     return near + rest, rest
-
-
-def moving_mean(series, window, row):
-    """Mean over the window around a row; what lies beyond the series counts as 0."""
-    rows = range(row - window // 2, row - window // 2 + window)
-    return sum(series[k] for k in rows if 0 <= k < len(series)) / window
 
 
 def fused(voices, scorable, size):

@@ -16,20 +16,22 @@ from sensor_ad.alarms import AlarmState, EventRules, event_rules
 from sensor_ad.config import EventSettings
 from sensor_ad.grid import Grid
 
-RELEASES = [1.0, 0.6, 0.34, 0.1]
+RELEASES, FADES = [1.0, 0.6, 0.34, 0.1], [0.0, 0.1, 0.5, 0.9]
 
 
-@given(scored_rows(), st.integers(0, 6), st.sampled_from(RELEASES))
-def test_alarms_equal_naive_however_cut(case, pause, release):
+@given(scored_rows(), st.integers(0, 6), st.sampled_from(RELEASES), st.sampled_from(FADES))
+def test_alarms_equal_naive_however_cut(case, pause, release, fade):
     tile, points = case
-    state = AlarmState(1.0, EventRules(pause, release=release))
+    state = AlarmState(1.0, EventRules(pause, release=release, fade=fade))
 
-    cut = [state.add(one.score, one.scorable, one.index) for one in pieces(tile, points)]
+    cut = [state.add(one.causal, one.scorable, one.index) for one in pieces(tile, points)]
 
-    rows = (tile.index, tile.score, tile.scorable)
-    assert np.flatnonzero(np.concatenate(cut)).tolist() == naive.held_alarms(
-        *rows, 1.0, pause, release
-    )
+    rows = (tile.index, tile.causal, tile.scorable)
+    alarm, faded = (np.concatenate(parts) for parts in zip(*cut, strict=True))
+    expected = naive.held_alarms(*rows, 1.0, pause, release, fade)
+    assert np.flatnonzero(alarm).tolist() == expected
+    above = set(np.flatnonzero(tile.scorable & (np.nan_to_num(tile.causal) > 1.0)).tolist())
+    assert set(np.flatnonzero(faded).tolist()) == above - set(expected)
 
 
 @given(scored_rows(), st.integers(0, 6), st.sampled_from(RELEASES[1:]))
@@ -44,12 +46,20 @@ def test_events_only_merge_and_lengthen(case, pause, release):
         assert any(set(group) <= set(longer) for longer in held)
 
 
-def alarms_of(score, index=None, scorable=None, pause=3, release=0.5):
+def alarms_of(score, index=None, scorable=None, pause=3, release=0.5, fade=0.0):
     score = np.asarray(score, dtype=np.float64)
     index = np.arange(len(score)) if index is None else np.asarray(index)
     known = np.ones(len(score), bool) if scorable is None else np.asarray(scorable, bool)
-    state = AlarmState(4.0, EventRules(pause, release=release))
-    return state.add(score, known, index).astype(int).tolist()
+    state = AlarmState(4.0, EventRules(pause, release=release, fade=fade))
+    return state.add(score, known, index)[0].astype(int).tolist()
+
+
+def test_what_a_fault_leaves_behind_is_no_alarm_for_ever():
+    score = [1, 24, 20, 13, 9, 8, 9, 8, 9]
+    assert alarms_of(score, fade=0.5) == [0, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert alarms_of([*score, 18, 19, 15, 8], fade=0.5)[9:] == [0, 1, 1, 0], "three quarters back"
+    assert alarms_of([*score, 3, 2, 5, 6], fade=0.5)[9:] == [0, 0, 1, 1], "normal in between"
+    assert alarms_of(score, release=1.0) == [0, 1, 1, 1, 1, 1, 1, 1, 1]
 
 
 def test_score_about_the_limit_is_one_alarm():
@@ -73,11 +83,12 @@ def test_piece_without_a_scorable_row_changes_nothing():
     state = AlarmState(4.0, EventRules(3, release=0.5))
     yes, no = np.ones(1, bool), np.zeros(1, bool)
     given_alarms = [
-        state.add(np.array([score]), known, np.array([row]))
+        state.add(np.array([score]), known, np.array([row]))[0]
         for row, score, known in [(0, 5.0, yes), (1, np.nan, no), (2, 3.0, yes)]
     ]
     assert np.concatenate(given_alarms).tolist() == [True, False, True]
-    assert state.add(np.empty(0), np.empty(0, bool), np.empty(0, np.int64)).tolist() == []
+    nothing = state.add(np.empty(0), np.empty(0, bool), np.empty(0, np.int64))
+    assert [part.tolist() for part in nothing] == [[], []]
     assert (state.on, state.last) == (True, 2)
 
 
@@ -87,21 +98,25 @@ def test_piece_without_a_scorable_row_changes_nothing():
 )
 def test_shortest_event_in_rows(period_s, shortest_s, rows):
     grid = Grid(round(period_s * 1e6), 0)
-    settings = EventSettings(pause_s=300.0, min_length_s=shortest_s, release=0.7)
-    assert event_rules(settings, 64, grid) == EventRules(max(1, int(300 / period_s)), rows, 0.7)
+    settings = EventSettings(pause_s=300.0, min_length_s=shortest_s, release=0.7, fade=0.2)
+    pause = max(1, int(300 / period_s))
+    assert event_rules(settings, 64, grid) == EventRules(pause, rows, 0.7, 0.2)
 
 
 def test_run_marks_held_rows(shared, bundle):
     """The alarm column of scores.parquet, by the slow twin on the scores that stand beside it."""
-    events = shared.config.events.model_copy(update={"release": 0.5})
+    events = shared.config.events.model_copy(update={"release": 0.5, "fade": 0.0})
     config = shared.config.model_copy(update={"events": events})
     made = plant.score_export(config, bundle, [shared.later])
-    plain = plant.score_export(shared.config, bundle, [shared.later])
+    sharp = shared.config.events.model_copy(update={"fade": 0.0})
+    plain = plant.score_export(
+        shared.config.model_copy(update={"events": sharp}), bundle, [shared.later]
+    )
 
     table = made.scores.reset_index()
     rows = ((table["time"] - table["time"][0]) // pd.Timedelta(minutes=1)).to_numpy()
     limit, pause = bundle.fitted.limit.value, bundle.fitted.scorer.window
-    expected = naive.held_alarms(rows, table["score"], table["scorable"], limit, pause, 0.5)
+    expected = naive.held_alarms(rows, table["causal_score"], table["scorable"], limit, pause, 0.5)
     assert np.flatnonzero(table["alarm"]).tolist() == expected
     assert made.scores["alarm"].sum() > plain.scores["alarm"].sum()
     assert len(made.result.events) <= len(plain.result.events)

@@ -5,14 +5,19 @@ import numpy as np
 import pytest
 
 from sensor_ad.fusion import (
-    LEVEL_SHIFT,
+    BEYOND,
+    CAUSAL_SHARE,
+    LEVEL_KINDS,
     MOST_SMOOTHED,
     NORMAL_QUANTILE,
     RECONSTRUCTION,
     SPIKE,
     STAND_STILL,
+    STRETCHES,
     Ratio,
+    Reach,
     fuse,
+    fuse_causal,
     smoothed,
     smoothed_rows,
 )
@@ -23,14 +28,22 @@ P = 40
 
 
 def test_ratio_is_0_for_nothing_and_1_at_the_edge_of_normal():
-    normal = np.linspace(0, 5, 1001)
+    normal = np.tile(np.linspace(0, 5, 1001), STRETCHES)
     ratio = Ratio.fitted("x", normal)
-    edge = np.quantile(normal, NORMAL_QUANTILE)
+    edge = np.quantile(normal[:1001], NORMAL_QUANTILE)
     assert ratio(np.array([0.0, edge, 3 * edge, 7 * edge])).tolist() == pytest.approx([0, 1, 2, 3])
 
 
+def test_the_most_that_is_normal_does_not_hang_on_one_stretch():
+    normal = np.ones(400)
+    normal[300:] = 16.0
+    assert Ratio.fitted("x", normal).most == pytest.approx(2.0)  # the fourth root of 16
+    assert Ratio.fitted(SPIKE, normal).most == 16.0
+
+
 def test_ratio_of_evidence_that_may_be_negative():
-    ratio = Ratio.fitted("pyod_LODA", np.linspace(-3.0, -1.0, 1001))
+    normal = np.random.default_rng(0).permutation(np.linspace(-3.0, -1.0, 40_001))
+    ratio = Ratio.fitted("pyod_LODA", normal)
     found = ratio(np.array([-10.0, -3.0, -1.0, 1.0]))
     assert found[0] == found[1] == 0
     assert found[2] == pytest.approx(1, abs=0.01)
@@ -55,7 +68,7 @@ def evidence(seed=0):
     rows = {RECONSTRUCTION: random.exponential(1, P), "own": random.exponential(1, P)}
     steps = {
         name: random.exponential(1, P // ALIGN)
-        for name in ("mahalanobis", "nearest", LEVEL_SHIFT, PATTERN)
+        for name in ("mahalanobis", "nearest", *LEVEL_KINDS, PATTERN)
     }
     return rows, steps
 
@@ -78,10 +91,10 @@ def test_fused_equals_naive():
         return [naive.between_steps(at_steps, ALIGN, row) for row in range(P)]
 
     latents = [list(scale["own"](rows["own"])), at_rows("mahalanobis"), at_rows("nearest")]
+    together = [sum(values) / 3 for values in zip(*latents, strict=True)]
     voices = [
-        [list(scale[RECONSTRUCTION](rows[RECONSTRUCTION]))],
-        latents,
-        [at_rows(LEVEL_SHIFT)],
+        [list(scale[RECONSTRUCTION](rows[RECONSTRUCTION])), together],
+        *([at_rows(name)] for name in LEVEL_KINDS),
         [at_rows(PATTERN)],
     ]
     expected = naive.fused(voices, scorable, smoothed_rows(WINDOW))
@@ -99,12 +112,14 @@ def test_detectors_on_the_same_latents_have_one_voice():
 
 def test_what_is_not_known_moves_the_score_to_the_usual():
     steps = {PATTERN: np.full(P // ALIGN, np.nan)}
-    found = fuse({PATTERN: Ratio(0.0, 1.0, 0.4)}, {}, steps, np.ones(P, bool), WINDOW, ALIGN)
+    rows = {RECONSTRUCTION: np.full(P, np.nan)}
+    scale = {name: Ratio(0.0, 1.0, 0.4) for name in (PATTERN, RECONSTRUCTION)}
+    found = fuse(scale, rows, steps, np.ones(P, bool), WINDOW, ALIGN)
     np.testing.assert_allclose(found, 0.4)
 
 
 @pytest.mark.parametrize("name", [SPIKE, STAND_STILL])
-def test_a_sensor_counts_only_beyond_all_that_was_normal(name):
+def test_a_sensor_counts_only_beyond_twice_all_that_was_normal(name):
     rows, steps = evidence()
     scorable = np.ones(P, bool)
     normal = np.linspace(0.1, 4.0, P)
@@ -114,10 +129,13 @@ def test_a_sensor_counts_only_beyond_all_that_was_normal(name):
     calm = fuse(scale, {**rows, name: normal}, steps, scorable, WINDOW, ALIGN)
     np.testing.assert_array_equal(calm, without)
 
+    twice = fuse(scale, {**rows, name: 2 * normal}, steps, scorable, WINDOW, ALIGN)
+    np.testing.assert_allclose(twice, without, atol=1e-12)
+
     values = normal.copy()
-    values[20] = 28.0  # seven times the highest: three doublings of 1 + ratio, less the first
+    values[20] = 28.0  # seven times the highest: three doublings of 1 + ratio
     found = fuse(scale, {**rows, name: values}, steps, scorable, WINDOW, ALIGN) - without
-    assert found[20] == pytest.approx(2.0)
+    assert found[20] == pytest.approx(3.0 - BEYOND)
     assert (np.delete(found, 20) == 0).all()
 
 
@@ -137,3 +155,50 @@ def test_smoothing_is_half_a_window_and_never_long():
     assert smoothed_rows(64) == 32
     assert smoothed_rows(8) == 4
     assert smoothed_rows(4096) == MOST_SMOOTHED == 64
+
+
+REACH = Reach(WINDOW, ALIGN, network=5)
+
+
+def test_causal_equals_naive():
+    rows, steps = evidence()
+    rows[SPIKE] = np.random.default_rng(3).exponential(4, P)
+    steps["nearest"][3:6] = np.nan
+    scorable = np.random.default_rng(1).random(P) < 0.8
+    scorable[20:32] = False  # longer than a window: nothing is known after it for a while
+    scale = ratios(rows, steps)
+
+    found = fuse_causal(scale, rows, steps, scorable, REACH)
+
+    def late(name, row):
+        # What a kind said of the row that lies as far back as it looks ahead.
+        at = row - REACH.rows(name)
+        back = next((k for k in range(at, max(at - WINDOW, -1), -1) if scorable[k]), None)
+        if at < 0 or back is None:
+            return scale[name].usual
+        values = rows[name] if name in rows else np.repeat(steps[name], ALIGN)
+        return float(scale[name](values[back : back + 1])[0])
+
+    def joined(row):
+        latents = [late(name, row) for name in ("own", "mahalanobis", "nearest")]
+        network = (late(RECONSTRUCTION, row) + sum(latents) / 3) / 2
+        voices = [network, *(late(name, row) for name in (LEVEL_KINDS[0], PATTERN))]
+        return sum(voices) / len(voices)
+
+    size = WINDOW // CAUSAL_SHARE
+    for row in range(P):
+        near = [joined(max(row - k, 0)) for k in range(size)]
+        expected = sum(near) / size + max(late(SPIKE, row) - BEYOND, 0.0)
+        assert found[row] == pytest.approx(expected), row
+
+
+def test_causal_smoothing_takes_no_row_that_is_to_come():
+    reach = Reach(32, ALIGN, network=0)
+    rows = {RECONSTRUCTION: np.zeros(400)}
+    scale = {RECONSTRUCTION: Ratio(0.0, 1.0, 0.0)}
+    calm = fuse_causal(scale, rows, {}, np.ones(400, bool), reach)
+    rows[RECONSTRUCTION][100] = 7.0
+    found = fuse_causal(scale, rows, {}, np.ones(400, bool), reach) - calm
+    first = 100 + reach.rows(RECONSTRUCTION)
+    assert np.flatnonzero(found).tolist() == list(range(first, first + 32 // CAUSAL_SHARE))
+    np.testing.assert_allclose(found[first], 3.0 / (32 // CAUSAL_SHARE))

@@ -163,7 +163,10 @@ def test_few_peaks_keep_their_margin():
     trained = choose_limit(score, np.arange(601), LimitSettings(), 64, 60.0, 64)
     changed = changed_limit(trained, LimitChange("", "budget", 7.0, 5.0, 5.0, 0.01, 30.0))
     again = with_budget(trained, LimitSettings(events=0.01, days=30))
-    assert again.value == pytest.approx(3 - np.log10(0.01 / 30 * 601 / 1440))
+    assert trained.value == pytest.approx(3 + 1)
+    assert again.value == pytest.approx(3 + 1 + np.log10(200))
+    lax = with_budget(trained, LimitSettings(events=900, days=30))
+    assert lax.value == 3.0, "never below the highest"
     assert changed.method == "highest value with a margin"
     assert changed.value == 7.0, "what was chosen then counts, whatever is solved today"
     assert "cannot be verified with 10.02 hours" in changed.statement

@@ -7,21 +7,22 @@ import torch
 
 from sensor_ad.grid import Grid, Rows
 from sensor_ad.patterns import (
+    CHANGE,
+    CHANGE_REST,
     COMPONENTS,
     CONTEXT_WEIGHT,
+    KINDS,
     KNOWN_SHARE,
     PATTERN,
-    PATTERN_CHANGE,
     PATTERN_REST,
-    changes,
     fit_patterns,
     tag_weights,
+    views,
 )
 from sensor_ad.prepare import fit_preparation
 from sensor_ad.records import Tag
 
 C, WINDOW, STEP = 2, 8, 4
-NAMES = (PATTERN, PATTERN_CHANGE, PATTERN_REST)
 
 
 def series(P, seed=0):
@@ -34,12 +35,14 @@ def series(P, seed=0):
 def fitted(x, size=64, weight=(1.0, 0.5), centres=None):
     if centres is None:
         centres = np.arange(len(x))
-    return fit_patterns(x, np.array(weight), WINDOW, centres, 1.0, size, seed=0)
+    mask = np.ones(x.shape)
+    return fit_patterns(x, mask, np.array(weight), WINDOW, centres, 1.0, size, seed=0)
 
 
 def score(patterns, x, cover=None, step=STEP):
     cover = np.ones(len(x) // step) if cover is None else cover
-    return patterns.score(torch.from_numpy(x.T.astype(np.float32).copy()), cover, step)
+    values = torch.from_numpy(x.T.astype(np.float32).copy())
+    return patterns.score(values, torch.ones_like(values), cover, step)
 
 
 @pytest.mark.parametrize("step", [2, 4])
@@ -49,7 +52,8 @@ def test_score_equals_naive(step):
     x[30:40] += 3
     weighted = x.astype(np.float64) * patterns.weight
     left = np.array([
-        [weighted[row, c] - naive.moving_mean(weighted[:, c], WINDOW, row) for c in range(C)]
+        [weighted[row, c] - weighted[max(row - WINDOW + 1, 0) : row + 1, c].mean()
+         for c in range(C)]
         for row in range(len(x))
     ])  # fmt: skip
 
@@ -59,7 +63,7 @@ def test_score_equals_naive(step):
         first = j * step + step // 2 - WINDOW // 2
         for rows, view, names in (
             (weighted, patterns.level, (PATTERN, PATTERN_REST)),
-            (left, patterns.change, (PATTERN_CHANGE,)),
+            (left, patterns.change, (CHANGE, CHANGE_REST)),
         ):
             window = [
                 rows[first + k, c] if 0 <= first + k < len(x) else 0.0
@@ -88,7 +92,7 @@ def test_planted_faults_are_far():
     x = series(160, seed=2)
     x[80:100, 0] = x[80, 0]  # the first tag stands still while the other goes on
     found = score(patterns, x)
-    for name in NAMES:
+    for name in KINDS:
         inner = slice(4, -4)
         assert found[name][inner].argmax() + 4 in range(19, 27), name
         assert found[name][inner].max() > 3 * normal[name][inner].max(), name
@@ -100,8 +104,7 @@ def test_a_level_never_seen_is_no_change():
     found, usual = score(patterns, x), score(patterns, series(160, seed=2))
     inner = slice(4, -4)
     assert found[PATTERN][inner].min() > 10 * usual[PATTERN][inner].max()
-    np.testing.assert_allclose(found[PATTERN_CHANGE][inner], usual[PATTERN_CHANGE][inner],
-                               atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(found[CHANGE][inner], usual[CHANGE][inner], atol=1e-5)
 
 
 def test_windows_hardly_observed_say_nothing():
@@ -109,7 +112,7 @@ def test_windows_hardly_observed_say_nothing():
     cover = np.ones(16)
     cover[5], cover[6] = KNOWN_SHARE - 0.01, KNOWN_SHARE + 0.01
     found = score(patterns, series(64), cover)
-    for name in NAMES:
+    for name in KINDS:
         assert np.flatnonzero(np.isnan(found[name])).tolist() == [5]
 
 
@@ -139,13 +142,29 @@ def test_only_windows_inside_and_at_the_places_given():
     assert np.abs(patterns.level.mean).max() < 1
 
 
-def test_changes_take_the_moving_mean_away():
-    x = series(40)
-    found = changes(torch.from_numpy(x.T.copy()), WINDOW).numpy()
+def test_views_equal_naive():
+    random = np.random.default_rng(5)
+    mask = (random.random((60, C)) < 0.8).astype(float)
+    mask[:5], mask[20:45, 1] = 0, 0  # nothing came yet; a tag is missing for three windows
+    x = series(60) * mask
+    filled, left = (part.numpy() for part in views(*map(torch.from_numpy, (x.T, mask.T)), WINDOW))
     for c in range(C):
-        for row in range(40):
-            expected = x[row, c] - naive.moving_mean(x[:, c], WINDOW, row)
-            assert found[c, row] == pytest.approx(expected, abs=1e-12)
+        for row in range(60):
+            known = [k for k in range(max(row - WINDOW + 1, 0), row + 1) if mask[k, c]]
+            fill = x[known[-1], c] if known else 0.0
+            mean = np.mean([x[k, c] for k in known]) if known else fill
+            assert filled[c, row] == pytest.approx(fill, abs=1e-12)
+            assert left[c, row] == pytest.approx(fill - mean, abs=1e-12)
+
+
+def test_views_of_a_whole_series_are_those_of_one_with_a_hole_long_ago():
+    x = torch.from_numpy(series(80).T.copy())
+    mask = torch.ones_like(x)
+    whole = views(x, mask, WINDOW)
+    mask[:, 0] = 0
+    holed = views(x * mask, mask, WINDOW)
+    for one, other in zip(whole, holed, strict=True):
+        np.testing.assert_array_equal(one[:, WINDOW:], other[:, WINDOW:])
 
 
 def weights(values, kinds, known, roles=None):

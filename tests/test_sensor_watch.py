@@ -31,7 +31,9 @@ C = 3
 
 def usual(hold=4.0, lost=0.0, resting=NAN):
     """Say that tags hold a value for so long, and rest at one."""
-    return StandStill(np.full(C, hold), np.full((C, 1), resting), WINDOW, np.full(C, lost), np.zeros(C))
+    return StandStill(
+        np.full(C, hold), np.full((C, 1), resting), WINDOW, np.full(C, lost), np.zeros(C)
+    )
 
 
 def preparation(kinds=("continuous",) * C, roles=("measurement",) * C):

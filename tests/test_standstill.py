@@ -52,7 +52,9 @@ def test_tag_that_rests_anywhere_is_not_judged():
 
 
 def test_ratio_counts_up_and_starts_anew():
-    learnt = StandStill(np.array([2.0]), np.full((1, 1), NAN), cap=4, lost=np.zeros(1), repeats=np.zeros(1))
+    learnt = StandStill(
+        np.array([2.0]), np.full((1, 1), NAN), cap=4, lost=np.zeros(1), repeats=np.zeros(1)
+    )
     column = np.array([1, 1, 1, 1, 1, 1, 2, 2, NAN, 2, 2.0])[:, None]
     ratio = learnt.ratio(column)[:, 0].tolist()
     assert ratio == [0.5, 1, 1.5, 2, 2, 2, 0.5, 1, 0, 0.5, 1]
