@@ -27,6 +27,7 @@ from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_watch import SensorWatch, state_from, watch_limits
+from sensor_ad.slow_words import drift_records
 from sensor_ad.store import Context
 from sensor_ad.wording import iso, masked_words
 
@@ -199,6 +200,7 @@ class ScoringRun:
             context=self.context_sentence,
             masked=masked_words(result.masked, preparation.tags, config.zone),
             calibration_days=fitted.limit.hours / 24,
+            slow=result.slow,
         )
 
     def record(self, run: str, result: RunResult, seconds: dict[str, float]) -> dict[str, Any]:
@@ -223,6 +225,7 @@ class ScoringRun:
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
             "masked": [_masked_record(one) for one in result.masked],
+            "drifts": drift_records(result.slow),
             "notes": list(self.notes),
             "profile": self._export.profile,
             "sha256": self._hashes.result(),

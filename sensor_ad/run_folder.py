@@ -23,6 +23,8 @@ from sensor_ad.records import Event, Floats, Ints, MaskedSensor, Snippet, Timeli
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_events import with_sensor_events
 from sensor_ad.sensor_watch import MaskedStretch
+from sensor_ad.slow_change import SlowChange, judge_slow_change
+from sensor_ad.slow_slots import SlowCount
 from sensor_ad.spool import Spool
 from sensor_ad.states import States, StateSample, mode_column
 from sensor_ad.timeline import Coverage, TimelineCount
@@ -46,6 +48,8 @@ class RunResult:
     """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
     masked: tuple[MaskedSensor, ...] = ()
     """Sensors that were found faulty and masked from then on."""
+    slow: SlowChange | None = None
+    """How each tag has slowly changed."""
 
 
 class RunFolder:
@@ -85,6 +89,8 @@ class RunFolder:
         self._latents: list[tuple[Ints, Floats]] = []
         self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
         self._states = StateSample(self._mode)
+        slot_rows = 1 if fitted.slow is None else fitted.slow.slot_rows
+        self._slow = SlowCount(grid, len(names), slot_rows)
 
     def add(self, tile: ScoredTile, shown: Ints | None = None) -> None:
         """Take the next scored rows.
@@ -97,6 +103,7 @@ class RunFolder:
         alarm = self._tracker.add(tile)
         self._spool.add(tile, alarm if shown is None else alarm | np.isin(tile.index, shown))
         self._timeline.add(tile, alarm)
+        self._slow.add(tile.index, tile.actual, tile.expected, tile.scorable)
         self.coverage.add(tile)
         flat = (tile.latents - self._fitted.latent_center) @ self._fitted.latent_axes
         self._latents.append((tile.steps, flat.astype(np.float32)))
@@ -158,6 +165,9 @@ class RunFolder:
             event_latents=self._latents_of(events),
             states=self._sample(),
             masked=masked,
+            slow=judge_slow_change(
+                self._slow.slots(), self._fitted.slow, preparation.tags, preparation.kinds
+            ),
             recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
         )
 

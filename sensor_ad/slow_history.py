@@ -7,6 +7,7 @@ import numpy as np
 from sensor_ad.grid import Grid, Rows
 from sensor_ad.records import Ints
 from sensor_ad.scoring import RawEvidence, Scorer
+from sensor_ad.slow_echo import measure_answers
 from sensor_ad.slow_normal import SlowNormal, fit_slow_normal, slot_rows
 from sensor_ad.slow_slots import SlowCount
 
@@ -55,5 +56,7 @@ class SlowHistory:
         rows = self._rows
         whole = SlowCount(self._grid, rows.values.shape[1], self._width, bounded=False)
         whole.add(rows.index, rows.values, rows.values, rows.used)
+        held = np.isin(self._labels, self._held)
+        answers = measure_answers(scorer.network, scorer.preparation, rows, held)
         scale = scorer.preparation.scale
-        return fit_slow_normal(self._count.slots(), whole.slots(), scale)
+        return fit_slow_normal(self._count.slots(), whole.slots(), scale, answers)

@@ -45,6 +45,8 @@ class SlowNormal:
     slot_low: Floats
     slot_high: Floats
     """(C,) lowest and highest mean of a slot in the whole history."""
+    answers: Floats
+    """(C, C) by how much the residual of the row's tag changes when the column's is off by one."""
 
     @property
     def span_rows(self) -> int:
@@ -80,7 +82,9 @@ def slot_rows(held: int, period_us: int, window: int) -> int | None:
     return span // SPAN_SLOTS if span >= least else None
 
 
-def fit_slow_normal(held: SlowSlots, whole: SlowSlots, spread: Floats) -> SlowNormal:
+def fit_slow_normal(
+    held: SlowSlots, whole: SlowSlots, spread: Floats, answers: Floats
+) -> SlowNormal:
     """Learn what slow change is normal.
 
     The band is Student's interval for one further span, given the spans seen: wide when they are
@@ -94,6 +98,8 @@ def fit_slow_normal(held: SlowSlots, whole: SlowSlots, spread: Floats) -> SlowNo
         Slots of the whole history; what is expected is not looked at.
     spread
         (C,) plant units that become 1 (`Preparation.scale`).
+    answers
+        (C, C) of the network (`slow_echo.py`).
     """
     from scipy import stats  # dear to import, and scoring needs none of it
 
@@ -120,6 +126,7 @@ def fit_slow_normal(held: SlowSlots, whole: SlowSlots, spread: Floats) -> SlowNo
         span_high=spans_high + LEAST_BAND * spread,
         slot_low=slots_low - LEAST_BAND * spread,
         slot_high=slots_high + LEAST_BAND * spread,
+        answers=answers,
     )
 
 

@@ -7,6 +7,7 @@ many.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,8 +124,8 @@ def _joined(key: Ints, sums: Floats) -> tuple[Ints, Floats]:
     return key[starts], np.add.reduceat(sums, starts, axis=0)
 
 
-def slow_level(values: Floats, span: int) -> Floats:
-    """Take the median over spans that slide from slot to slot, tag by tag.
+def slow_level(values: Floats, span: int, of: Callable[..., Floats] = np.median) -> Floats:
+    """Take the median, or another figure, over spans that slide from slot to slot, tag by tag.
 
     Only slots that are known count, so a span covers a day of operation rather than a day of the
     calendar. A median over a span does not see what fills less than half of it.
@@ -151,5 +152,5 @@ def slow_level(values: Floats, span: int) -> Floats:
         if len(at) < span:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(values[at, c], span)
-        levels[at[span // 2 : span // 2 + len(windows)], c] = np.median(windows, axis=1)
+        levels[at[span // 2 : span // 2 + len(windows)], c] = of(windows, axis=1)
     return levels

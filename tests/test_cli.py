@@ -196,7 +196,8 @@ def test_record_of_the_run(scored):
     assert set(record) == {
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
-        "limit", "applied", "context", "masked", "notes", "profile", "sha256", "seconds", "config",
+        "limit", "applied", "context", "masked", "drifts", "notes", "profile", "sha256", "seconds",
+        "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (
         run.name,

@@ -12,6 +12,7 @@ from sensor_ad.grid import tiles
 from sensor_ad.pipeline import train
 from sensor_ad.prepare import CALIBRATE, VALIDATE, split_parts
 from sensor_ad.reading import read_history, read_settings, silent
+from sensor_ad.slow_echo import measure_answers
 from sensor_ad.slow_normal import fit_slow_normal
 from sensor_ad.slow_slots import SlowCount
 
@@ -35,7 +36,9 @@ def test_normal_equals_that_of_the_history_scored_anew(site):
         wanted = np.isin(tile.index, held) & tile.scorable
         counts[0].add(tile.index, tile.actual, tile.expected, wanted)
         counts[1].add(tile.index, tile.actual, tile.expected, tile.used)
-    expected = fit_slow_normal(*(count.slots() for count in counts), scorer.preparation.scale)
+    found = (count.slots() for count in counts)
+    answers = measure_answers(scorer.network, scorer.preparation, rows, np.isin(rows.index, held))
+    expected = fit_slow_normal(*found, scorer.preparation.scale, answers)
 
     for name, value in vars(expected).items():
         np.testing.assert_allclose(getattr(fitted.slow, name), value, rtol=1e-6, err_msg=name)

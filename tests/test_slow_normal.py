@@ -19,6 +19,11 @@ def slots(reading, expected=0.0):
     return SlowSlots(start_us, HOUR_US, 60, reading, np.broadcast_to(expected, reading.shape))
 
 
+def fitted(held, whole, spread):
+    """Fit; each tag is for itself."""
+    return fit_slow_normal(held, whole, spread, np.eye(len(spread)))
+
+
 @pytest.mark.parametrize("spans", [4, 20])
 def test_band_holds_for_the_day_that_follows(spans):
     """Levels of days differ by themselves; a further one is outside about once in a hundred."""
@@ -27,7 +32,7 @@ def test_band_holds_for_the_day_that_follows(spans):
     days = random.standard_normal((spans + 1, tags)) + 7.0
     hours = np.repeat(days, SPAN_SLOTS, axis=0)
     held = slots(hours[:-SPAN_SLOTS])
-    normal = fit_slow_normal(held, held, np.full(tags, 1e-6))
+    normal = fitted(held, held, np.full(tags, 1e-6))
 
     outside = np.abs(days[-1] - normal.usual) > normal.band
     assert normal.spans == spans
@@ -39,7 +44,7 @@ def test_band_holds_for_the_day_that_follows(spans):
 def test_ranges_are_those_of_the_whole_history():
     hours = np.tile(np.sin(2 * np.pi * np.arange(SPAN_SLOTS) / SPAN_SLOTS), 10)[:, None] * 5
     hours[120:] += 2.0
-    normal = fit_slow_normal(slots(hours[-120:]), slots(hours), np.array([2.0]))
+    normal = fitted(slots(hours[-120:]), slots(hours), np.array([2.0]))
     leeway = LEAST_BAND * 2.0
 
     np.testing.assert_allclose(normal.span_low, 0.0 - leeway, atol=0.7)
@@ -52,7 +57,7 @@ def test_ranges_are_those_of_the_whole_history():
 def test_band_is_never_narrower_than_what_was_seen_or_than_its_floor():
     hours = np.zeros((8 * SPAN_SLOTS, 2))
     hours[: 3 * SPAN_SLOTS, 1] = 50.0
-    normal = fit_slow_normal(slots(hours), slots(hours), np.array([3.0, 3.0]))
+    normal = fitted(slots(hours), slots(hours), np.array([3.0, 3.0]))
     assert normal.band[0] == pytest.approx(LEAST_BAND * 3.0)
     assert normal.usual[1] + normal.band[1] >= 50.0
 
@@ -60,14 +65,14 @@ def test_band_is_never_narrower_than_what_was_seen_or_than_its_floor():
 def test_tag_with_too_few_readings_has_no_band():
     hours = np.zeros((6 * SPAN_SLOTS, 2))
     hours[3 * SPAN_SLOTS :, 1] = np.nan
-    normal = fit_slow_normal(slots(hours), slots(hours), np.ones(2))
+    normal = fitted(slots(hours), slots(hours), np.ones(2))
     assert np.isfinite(normal.band).tolist() == [True, False]
     assert np.isfinite(normal.span_low).all()
 
 
 def test_nothing_is_known_of_a_tag_without_readings():
     hours = np.full((6 * SPAN_SLOTS, 1), np.nan)
-    normal = fit_slow_normal(slots(hours), slots(hours), np.ones(1))
+    normal = fitted(slots(hours), slots(hours), np.ones(1))
     assert np.isnan([normal.span_low, normal.slot_high]).all()
     assert np.isinf(normal.band).all()
 
