@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class ScoringRun:
         self._differences = Differences((*self._differences.sentences, *other.sentences))
         preparation = with_phase(scorer.preparation, self._grid.phase_us)
         self._maker = row_maker(preparation)
+        slow = self._slow_before(times)
         rows, report_from = self._with_context(times, chunks)
         out = RunFolder(
             folder,
@@ -73,6 +74,8 @@ class ScoringRun:
             pause_rows(config.events, scorer.window, self._grid),
             int(np.ceil(config.events.min_length_s * 1e6 / self._grid.period_us)),
         )
+        if slow:
+            out.slow.go_on(slow)
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
             with threads_beside_reading(config.threads), ThreadPoolExecutor(1, "write") as writer:
@@ -101,6 +104,13 @@ class ScoringRun:
         absent = names.difference(self._export.tags)
         limits = watch_limits(scorer.preparation, scorer.stand_still, scorer.window, absent)
         return SensorWatch(limits, scorer.stand_still, scorer.layout.max_hole)
+
+    def _slow_before(self, times: Ints) -> Mapping[str, Any]:
+        """Slots of slow change to go on from: of an export that came before, with a gap or not."""
+        before = self._before
+        if before is None or not len(before.index) or not len(times):
+            return {}
+        return before.slow if self._grid.row(times[:1])[0] > before.index[-1] else {}
 
     def _with_context(self, times: Ints, chunks: Any) -> tuple[Iterator[Rows], int]:
         """Prefix the rows that the last scoring left, if the export follows them.
@@ -151,6 +161,7 @@ class ScoringRun:
             counters=counters,
             recent_events=result.recent_events,
             sensors=vars(self._watch.state),
+            slow=result.slow_state,
         )
 
     def report(self, run: str, result: RunResult, seconds: dict[str, float]) -> RunReport:

@@ -6,7 +6,7 @@ Rows are written as they come, so a run of any length needs the same memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -50,6 +50,8 @@ class RunResult:
     """Sensors that were found faulty and masked from then on."""
     slow: SlowChange | None = None
     """How each tag has slowly changed."""
+    slow_state: dict[str, Any] = field(default_factory=dict)
+    """What the export that follows needs to go on with that."""
 
 
 class RunFolder:
@@ -90,7 +92,7 @@ class RunFolder:
         self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
         self._states = StateSample(self._mode)
         slot_rows = 1 if fitted.slow is None else fitted.slow.slot_rows
-        self._slow = SlowCount(grid, len(names), slot_rows)
+        self.slow = SlowCount(grid, len(names), slot_rows)
 
     def add(self, tile: ScoredTile, shown: Ints | None = None) -> None:
         """Take the next scored rows.
@@ -103,7 +105,7 @@ class RunFolder:
         alarm = self._tracker.add(tile)
         self._spool.add(tile, alarm if shown is None else alarm | np.isin(tile.index, shown))
         self._timeline.add(tile, alarm)
-        self._slow.add(tile.index, tile.actual, tile.expected, tile.scorable)
+        self.slow.add(tile.index, tile.actual, tile.expected, tile.scorable)
         self.coverage.add(tile)
         flat = (tile.latents - self._fitted.latent_center) @ self._fitted.latent_axes
         self._latents.append((tile.steps, flat.astype(np.float32)))
@@ -166,8 +168,13 @@ class RunFolder:
             states=self._sample(),
             masked=masked,
             slow=judge_slow_change(
-                self._slow.slots(), self._fitted.slow, preparation.tags, preparation.kinds
+                self.slow.slots(),
+                self._fitted.slow,
+                preparation.tags,
+                preparation.kinds,
+                int(self._grid.time_us(np.array(self.coverage.first or 0))),
             ),
+            slow_state={} if self._fitted.slow is None else self.slow.state(),
             recent_events=_recent(sums, last - max(self._pause, scorer.layout.halo), self._grid),
         )
 

@@ -124,6 +124,8 @@ class SlowChange:
     """Length of a span, microseconds."""
     least_us: int
     """Readings from which anything can be told, microseconds."""
+    since_us: int = 0
+    """First row of the export; earlier slots are of exports that were scored before it."""
 
     @property
     def told(self) -> bool:
@@ -136,7 +138,11 @@ class SlowChange:
 
 
 def judge_slow_change(
-    slots: SlowSlots, normal: SlowNormal | None, tags: Sequence[Tag], kinds: Sequence[str]
+    slots: SlowSlots,
+    normal: SlowNormal | None,
+    tags: Sequence[Tag],
+    kinds: Sequence[str],
+    since_us: int = 0,
 ) -> SlowChange:
     """Tell how each tag has slowly changed.
 
@@ -149,6 +155,9 @@ def judge_slow_change(
     tags, kinds
         C tags and their kinds. Only of measurements that are continuous or count can be told
         whether they drift: set-points are set, and few states do not wander.
+    since_us
+        First row of the export. Slots before it, of exports that were scored before, help to tell
+        what goes on; what was over by then is not told again.
     """
     names = tuple(tag.name for tag in tags)
     if normal is None:
@@ -171,6 +180,7 @@ def judge_slow_change(
             strayed=strayed[:, c],
             band=float(normal.band[c]),
             answer=float(normal.answers[c, c]),
+            since_us=since_us,
         )
         new: Bools = np.asarray(np.delete(fresh, c, axis=1).any(axis=1)) & (cause != c)
         change: Bools = (levels[:, c] < normal.span_low[c]) | (levels[:, c] > normal.span_high[c])
@@ -187,6 +197,7 @@ def judge_slow_change(
         tags=tuple(found[c] for c in order),
         span_us=size * slots.width_us,
         least_us=(size + _lasting(size) - 1) * slots.width_us,
+        since_us=since_us,
     )
 
 
@@ -230,6 +241,7 @@ class _OneTag:
     band: float
     answer: float
     """Part of an offset of this tag alone that shows in its own residual."""
+    since_us: int
 
     def judged(self, tag: Tag, beyond: Bools, changed: Bools, new: Bools) -> TagChange:
         """Tell the status.
@@ -263,15 +275,20 @@ class _OneTag:
             return self._change(tag, "normal change", runs)
         if runs := self._runs(changed):
             return self._change(tag, "unclear", runs)
-        some = (beyond | changed | unsure)[self.at].any()
+        some = (beyond | changed | unsure)[self.at][self._own() :].any()
         return replace(self._change(tag, "as in training", []), brief=bool(some))
 
     def _runs(self, mask: Bools) -> list[tuple[int, int]]:
         """First and last known slot of the stretches that last."""
         edges = np.flatnonzero(np.diff(np.concatenate([[False], mask[self.at], [False]])))
         pairs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-        least = _lasting(self.size)
-        return [(first, stop - 1) for first, stop in pairs if stop - first >= least]
+        least, own = _lasting(self.size), self._own()
+        return [(a, b - 1) for a, b in pairs if b - a >= least and b > own]
+
+    def _own(self) -> int:
+        """First known slot of the export itself; of a short one the last."""
+        first = int(np.searchsorted(self.slots.start_us[self.at], self.since_us))
+        return max(0, min(first, len(self.at) - 1))
 
     def _joined(self, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Join stretches with no more than a span between them."""
@@ -327,8 +344,9 @@ class _OneTag:
     ) -> TagChange:
         end = len(self.at) - 1
         run = max(runs, key=lambda one: (one[1] == end, one[1] - one[0]), default=None)
-        level, strayed = self.level[self.at], self.strayed[self.at]
-        known = len(self.at) > 0
+        own = self.at[self._own() :]
+        level, strayed = self.level[own], self.strayed[own]
+        known = len(own) > 0
         moving = self._moving() if status in ("normal change", "as in training") else None
         return TagChange(
             tag=tag.name,

@@ -93,6 +93,8 @@ def slow_png(change: SlowChange, tags: Sequence[TagChange], zone: tzinfo) -> byt
                 for drift in one.drifts:
                     span = (days(drift.start_us), days(drift.end_us))
                     axes.axvspan(*span, color=ORANGE, alpha=0.2, lw=0, zorder=0.2)
+                if slots.start_us[0] < change.since_us:
+                    axes.axvline(days(change.since_us), color=INK, lw=1.0, ls=":")
                 shade_gaps(axes, slots.start_us, slots.width_us)
                 axes.margins(y=0.1)
             _name(upper, lower, one, amount(band, one.unit, digits=3) if np.isfinite(band) else "")

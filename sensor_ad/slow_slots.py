@@ -7,8 +7,9 @@ many.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ MOST_SLOTS = 2048
 FEWEST_SLOTS = 256
 SLOT_CELLS = 2**17
 """Slots times tags at most, above `FEWEST_SLOTS`: memory stays bounded for thousands of tags."""
+REMEMBERED = 720
+"""Slots that are handed on to the export that follows: thirty days."""
 LEAST_SHARE = 0.25
 """Share of a slot's rows that must be known of a tag for its mean to count."""
 
@@ -67,6 +70,21 @@ class SlowCount:
         self._key: Ints = np.empty(0, np.int64)
         self._sums: Floats = np.empty((0, 3, channels))
         """(B, 3, C) rows, sum of readings, sum of what was expected."""
+        self._last = np.iinfo(np.int64).min
+        """Last row that was counted."""
+
+    def state(self) -> dict[str, Any]:
+        """Give the last slots as arrays, for the export that follows."""
+        return {
+            "key": self._key[-REMEMBERED:],
+            "sums": self._sums[-REMEMBERED:],
+            "sizes": np.array([self._width, self._last]),
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from the slots of the export before; rows that it counted are not counted again."""
+        self._key, self._sums = np.array(state["key"]), np.array(state["sums"])
+        self._width, self._last = (int(size) for size in state["sizes"])
 
     def add(self, index: Ints, actual: Floats, expected: Floats, known: Bools) -> None:
         """Take the next rows.
@@ -80,9 +98,11 @@ class SlowCount:
         known
             (T,) rows that could be scored; the others are left out.
         """
+        known = known & (index > self._last)
         index, actual, expected = index[known], actual[known], expected[known]
         if not len(index):
             return
+        self._last = int(index[-1])
         there = np.isfinite(actual)
         cells = np.stack(
             [there, np.where(there, actual, 0.0), np.where(there, expected, 0.0)], axis=1

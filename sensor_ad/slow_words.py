@@ -24,19 +24,25 @@ UNKNOWN = (
 )
 
 
-def rule_words(change: SlowChange) -> tuple[str, ...]:
+def rule_words(change: SlowChange, zone: tzinfo) -> tuple[str, ...]:
     """Say how slow levels are found, with the lengths of time that this model uses."""
     if change.normal is None:
         return (UNKNOWN,)
     span, slot = duration(change.span_us / 1e6), duration(change.slots.width_us / 1e6)
     lasting = duration(LASTING * change.span_us / 1e6)
     least = duration(change.least_us / 1e6)
-    short = f"This export is too short to tell slow change: it takes {least} of readings."
+    short = (
+        f"There are too few readings to tell slow change: it takes {least} of them, in this export "
+        f"and those scored before it in turn."
+    )
     told = (
         f"A tag's slow level is the median over {span} of readings of its means over {slot}: "
         f"faults of less than half that do not move it. What is said below lasted {lasting} "
         f"without a break."
     )
+    if len(change.slots.start_us) and change.slots.start_us[0] < change.since_us:
+        since = clock(int(change.slots.start_us[0]), zone)
+        told += f" It looks back to {since}, as the exports before this one were scored, too."
     return (told,) if change.told else (short, told)
 
 
@@ -205,7 +211,7 @@ def section(
         words = ". ".join(p[:1].upper() + p[1:] for p in (tag_words(one, change, zone), own) if p)
         here = f"{amount(one.low, '')} to {amount(one.high, one.unit)}"
         lines.append(Line(one.tag, one.status, here, f"{low} to {high}", strayed, words))
-    return Section(rule_words(change), meanings(change), tuple(lines), _together(change))
+    return Section(rule_words(change, zone), meanings(change), tuple(lines), _together(change))
 
 
 def amount(value: float, unit: str, sign: bool = False, digits: int = 4) -> str:

@@ -409,9 +409,7 @@ def test_slow_change_has_its_section_and_one_line_at_the_top(tmp_path: Path) -> 
 
 def test_slow_change_of_which_nothing_can_be_told(tmp_path: Path) -> None:
     page = Page(written(replace(quiet_report(), slow=make_slow(TAGS, days=2)), tmp_path))
-    assert "This export is too short to tell slow change: it takes 2 d 11 h of readings." in (
-        page.text
-    )
+    assert "There are too few readings to tell slow change: it takes 2 d 11 h of them" in page.text
     assert "More below" not in page.text
     assert not (tmp_path / "figures" / "slow.png").exists()
 

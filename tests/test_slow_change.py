@@ -218,6 +218,31 @@ def test_no_edge_is_foretold_beyond_the_length_of_the_export():
     assert judged(reading, strayed)["a"].reaches_us is None
 
 
+def test_what_was_over_before_the_export_is_not_told_again():
+    reading, strayed = level()
+    strayed[100:200, 0] = strayed[100:, 1] = 2.0
+    part = slots(reading, strayed)
+    whole = judge_slow_change(part, normal(), TAGS, KINDS)
+    assert {one.tag for one in whole.having("drift")} == {"a", "b"}
+    later = judge_slow_change(part, normal(), TAGS, KINDS, since_us=300 * HOUR_US)
+    (drift,) = later.having("drift")
+    assert drift.tag == "b"
+    assert drift.drift.start_us == whole.having("drift")[0].drift.start_us
+    # Of the others, only the export itself is described.
+    (over,) = [one for one in later.tags if one.tag == "a"]
+    assert (over.status, over.brief, over.strayed) == ("as in training", False, 0.0)
+
+
+def test_export_of_a_day_goes_on_from_those_before():
+    reading, strayed = level()
+    strayed[300:, 0] = 2.0
+    part = slots(reading, strayed)
+    since_us = int(part.start_us[-24])
+    found = judge_slow_change(part, normal(), TAGS, KINDS, since_us).tags[0]
+    assert found.drift.open
+    assert (found.low, found.high) == pytest.approx((10.0, 10.0), abs=0.5)
+
+
 def test_missing_slots_are_passed_over():
     reading, strayed = level()
     strayed[150:, 0] = 2.0

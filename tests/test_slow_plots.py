@@ -79,3 +79,9 @@ def test_hostile_names_and_hardly_any_slots():
     few = replace(change.slots, **{name: getattr(change.slots, name)[:1] for name in names})
     change = replace(change, slots=few, strayed=change.strayed[:1])
     assert len(slow_png(change, change.tags[:1], ZONE)) > 2_000
+
+
+def test_begin_of_the_export_is_marked():
+    change = make_slow(TAGS)
+    later = replace(change, since_us=int(change.slots.start_us[300]))
+    assert slow_png(later, change.tags[:1], ZONE) != slow_png(change, change.tags[:1], ZONE)

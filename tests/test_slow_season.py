@@ -25,9 +25,13 @@ def model():
 def judged(model, tmp_path):
     """Return what scores a frame and gives how its tags have slowly changed, by status."""
 
-    def judge(frame, folder: Path = tmp_path):
-        run = ScoringRun(model.config, model, FrameExport(frame, model.config), None)
-        slow = run.run(folder, silent).slow
+    def judge(frame, folder: Path = tmp_path, before=()):
+        context = None
+        for one in (*before, frame):
+            run = ScoringRun(model.config, model, FrameExport(one, model.config), context)
+            result = run.run(folder, silent)
+            context = run.context(result)
+        slow = result.slow
         statuses: dict[str, set[str]] = {}
         for one in slow.tags:
             statuses.setdefault(one.status, set()).add(one.tag)
@@ -82,6 +86,23 @@ def test_what_a_fault_of_hours_does_is_no_drift(judged):
     frame = later(0.0)
     frame.iloc[1000:1060, 2] += 40.0
     assert "drift" not in judged(frame)[1]
+
+
+@pytest.mark.parametrize("gap", [0, 30])
+def test_exports_of_a_day_in_turn_tell_what_one_of_all_would(judged, gap):
+    """Also with some hours between them; the same days over again begin anew."""
+    frame = later(0.0)
+    frame["coolant"] += np.linspace(0.0, 4.0, len(frame))
+    days = [frame.iloc[k * season.DAY + gap : (k + 1) * season.DAY] for k in range(20)]
+    parts, statuses = judged(days[-1], before=days[:-1])
+    assert statuses["drift"] == {"coolant"}
+    assert parts.tags[0].drift.open
+    if not gap:
+        whole = judged(frame)[0].tags[0]
+        assert parts.tags[0].drift.start_us == whole.drift.start_us
+        assert parts.tags[0].drift.farthest == pytest.approx(whole.drift.farthest, rel=0.01)
+        # The last day once more: it does not follow, and is too short by itself.
+        assert not judged(days[-1], before=days)[0].told
 
 
 def test_export_of_two_days_is_too_short_to_tell(judged):

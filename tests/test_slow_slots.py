@@ -67,6 +67,33 @@ def test_a_history_is_not_bounded():
     assert len(count.slots().start_us) == 5_000
 
 
+@given(case=scored_rows(60))
+def test_exports_in_turn_are_counted_like_one(case):
+    """The second goes on from the first; rows that it scores again are counted once."""
+    tile, points = case
+    cut = points[0] if points else 0
+    counts = SlowCount(GRID, 2, 3), SlowCount(GRID, 2, 3)
+    for count, rows in zip(counts, (slice(0, cut), slice(max(0, cut - 5), None)), strict=True):
+        if count is counts[1]:
+            count.go_on(counts[0].state())
+        parts = (tile.index, tile.actual, tile.expected, tile.scorable)
+        count.add(*(part[rows] for part in parts))
+    second = counts[1]
+    whole = counted(tile)
+    np.testing.assert_array_equal(second.slots().start_us, whole.start_us)
+    np.testing.assert_allclose(second.slots().reading, whole.reading, rtol=1e-12)
+
+
+def test_what_is_handed_on_is_bounded():
+    count = SlowCount(GRID, 1, 1)
+    index = np.arange(2_000)
+    count.add(index, np.ones((2_000, 1)), np.ones((2_000, 1)), np.ones(2_000, bool))
+    assert len(count.state()["key"]) == slow_slots.REMEMBERED
+    later = SlowCount(GRID, 1, 1)
+    later.go_on(count.state())
+    assert later.slots().start_us[0] == GRID.time_us(np.array(2_000 - slow_slots.REMEMBERED))
+
+
 def test_slots_of_nothing():
     made = SlowCount(GRID, 3, 10).slots()
     assert made.reading.shape == made.residual.shape == (0, 3)

@@ -66,6 +66,18 @@ def test_rule_is_stated_with_its_lengths_of_time():
     assert "learnt from 7 × 1 d of readings" in made.meanings[1][1]
 
 
+def test_rule_says_how_far_it_looks_back():
+    change = make_slow(TAGS)
+    change = replace(change, since_us=int(change.slots.start_us[300]))
+    assert (
+        sections(change)
+        .rule[0]
+        .endswith(
+            " It looks back to 2026-03-21 00:00, as the exports before this one were scored, too."
+        )
+    )
+
+
 def test_notice_is_one_line():
     assert notice(make_slow(TAGS), ZONE) == (
         "1 tag drifts: vibration_de (+5.69 mm/s since 2026-04-01 02:00). "
@@ -87,7 +99,8 @@ def test_notice_names_a_few_of_many():
 def test_export_too_short_and_model_that_does_not_know():
     short = sections(make_slow(TAGS, days=2))
     assert short.rule[0] == (
-        "This export is too short to tell slow change: it takes 2 d 11 h of readings."
+        "There are too few readings to tell slow change: it takes 2 d 11 h of them, in this export "
+        "and those scored before it in turn."
     )
     assert (short.lines, short.meanings) == ((), ())
     unknown = sections(judge_slow_change(make_slow(TAGS).slots, None, TAGS, ()))
