@@ -99,18 +99,17 @@ class SlowCount:
             (T,) rows that could be scored; the others are left out.
         """
         known = known & (index > self._last)
-        index, actual, expected = index[known], actual[known], expected[known]
+        if not known.all():
+            index, actual, expected = index[known], actual[known], expected[known]
         if not len(index):
             return
         self._last = int(index[-1])
-        there = np.isfinite(actual)
-        cells = np.stack(
-            [there, np.where(there, actual, 0.0), np.where(there, expected, 0.0)], axis=1
-        ).astype(np.float64)
         while self._slots(index // self._width) > self._most:
             self._width *= 2
-            self._key, self._sums = _joined(self._key // 2, self._sums)
-        key, sums = _joined(index // self._width, cells)
+            self._key, starts = _groups(self._key // 2)
+            self._sums = np.add.reduceat(self._sums, starts, axis=0) if len(starts) else self._sums
+        key, starts = _groups(index // self._width)
+        sums = np.stack(_sums(actual, expected, starts), axis=1)
         if len(self._key) and key[0] == self._key[-1]:
             self._sums[-1] += sums[0]
             key, sums = key[1:], sums[1:]
@@ -136,12 +135,23 @@ class SlowCount:
         return len(self._key) + int(np.count_nonzero(np.diff(key))) + 1 - joined
 
 
-def _joined(key: Ints, sums: Floats) -> tuple[Ints, Floats]:
-    """Add up what has one key; the keys are sorted."""
-    if not len(key):
-        return key, sums
-    starts = np.flatnonzero(np.diff(key, prepend=key[0] - 1))
-    return key[starts], np.add.reduceat(sums, starts, axis=0)
+def _groups(key: Ints) -> tuple[Ints, Ints]:
+    """Different keys of a sorted array, and where each begins."""
+    starts = np.flatnonzero(np.diff(key, prepend=key[:1] - 1))
+    return key[starts], starts
+
+
+def _sums(actual: Floats, expected: Floats, starts: Ints) -> tuple[Floats, Floats, Floats]:
+    """(B, C) known readings, their sum and the sum of what was expected of them, slot by slot."""
+    there = np.isfinite(actual)
+    if there.all():
+        rows = np.diff(starts, append=len(actual)).astype(np.float64)
+        known = np.repeat(rows[:, None], actual.shape[1], axis=1)
+    else:
+        actual, expected = np.where(there, actual, 0.0), np.where(there, expected, 0.0)
+        known = np.add.reduceat(there, starts, axis=0, dtype=np.float64)
+    readings = np.add.reduceat(actual, starts, axis=0)
+    return known, readings, np.add.reduceat(expected, starts, axis=0, dtype=np.float64)
 
 
 def slow_level(values: Floats, span: int, of: Callable[..., Floats] = np.median) -> Floats:
