@@ -25,7 +25,7 @@ from sensor_ad.records import (
     Timeline,
 )
 from sensor_ad.slow_change import SlowChange
-from sensor_ad.slow_words import notice, section
+from sensor_ad.slow_words import drift_of, notice, section
 from sensor_ad.states import States
 
 MOST_DETAILED = 30
@@ -341,6 +341,7 @@ def page_facts(report: RunReport) -> dict[str, Any]:
         "machine_events": sum(event.kind == "machine" for event in events),
         "slow": slow and section(slow, report.events, names, zone),
         "slow_notice": notice(slow, zone),
+        "drift_of": drift_of(report.events, slow),
         "map_tags": run_plots.MOST_MAP_TAGS,
         "strip_tags": quality_plots.MOST_STRIPS,
         "most_ranked": MOST_RANKED,

@@ -27,7 +27,7 @@ from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_watch import SensorWatch, state_from, watch_limits
-from sensor_ad.slow_words import drift_records
+from sensor_ad.slow_words import drift_records, notice
 from sensor_ad.store import Context
 from sensor_ad.wording import iso, masked_words
 
@@ -94,7 +94,9 @@ class ScoringRun:
         result = out.finish(before, self._watch.stretches())
         account = self._export.account()
         masked = masked_words(result.masked, preparation.tags, config.zone)
-        self.notes = (*account.notes, *self._differences.sentences, *masked)
+        slowly = notice(result.slow, config.zone)
+        told = (slowly,) if slowly else ()
+        self.notes = (*account.notes, *self._differences.sentences, *masked, *told)
         return result
 
     def _new_watch(self) -> SensorWatch:

@@ -63,7 +63,7 @@ def meanings(change: SlowChange) -> tuple[tuple[str, str], ...]:
             "drift",
             "reading − expected has left that band, on one side, and no other tag's offset makes "
             "it do so. The network is given the reading too and follows it in part, so the true "
-            "drift is larger.",
+            "drift is larger. After a sensor was replaced or set anew on purpose, train again.",
         ),
         (
             "beyond training",
@@ -150,6 +150,12 @@ def part_of(events: Sequence[Event], one: TagChange) -> list[Event]:
         and event.tags[0].tag == one.tag
         and any(d.start_us <= event.end_us and event.start_us <= d.end_us for d in one.drifts)
     ]
+
+
+def drift_of(events: Sequence[Event], change: SlowChange | None) -> dict[str, str]:
+    """Give the drifting tag of each event that is part of a drift, by the event's id."""
+    drifting = () if change is None else change.having("drift")
+    return {event.id: one.tag for one in drifting for event in part_of(events, one)}
 
 
 def events_words(events: Sequence[Event], names: Mapping[str, str]) -> str:

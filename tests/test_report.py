@@ -407,6 +407,18 @@ def test_slow_change_has_its_section_and_one_line_at_the_top(tmp_path: Path) -> 
     assert "#slow" in page.source
 
 
+def test_events_that_are_part_of_a_drift_say_so(tmp_path: Path) -> None:
+    slow = make_slow(TAGS)
+    drift = slow.tags[0].drift
+    assert drift is not None
+    early = replace(drift, start_us=int(slow.slots.start_us[0]))
+    tags = (replace(slow.tags[0], drifts=(early,)), *slow.tags[1:])
+    page = Page(written(replace(make_report(), slow=replace(slow, tags=tags)), tmp_path))
+    assert "1 event of those below is part of that. More below ." in page.text
+    assert "machine , part of the drift of vibration_de" in page.text
+    assert page.source.count('<a href="#slow">drift</a>') == 1
+
+
 def test_slow_change_of_which_nothing_can_be_told(tmp_path: Path) -> None:
     page = Page(written(replace(quiet_report(), slow=make_slow(TAGS, days=2)), tmp_path))
     assert "There are too few readings to tell slow change: it takes 2 d 11 h of them" in page.text
