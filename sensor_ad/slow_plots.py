@@ -32,8 +32,9 @@ from sensor_ad.plots import (
     time_axis,
 )
 from sensor_ad.records import Floats, Ints
-from sensor_ad.slow_change import SlowChange, TagChange
+from sensor_ad.slow_change import SlowChange
 from sensor_ad.slow_slots import slow_level
+from sensor_ad.slow_tag import TagChange
 from sensor_ad.slow_words import amount
 
 MOST_PANELS = 4

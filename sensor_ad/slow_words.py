@@ -8,7 +8,8 @@ from datetime import tzinfo
 from typing import Any
 
 from sensor_ad.records import Event
-from sensor_ad.slow_change import LASTING, Drift, SlowChange, TagChange
+from sensor_ad.slow_change import SlowChange
+from sensor_ad.slow_tag import LASTING, Drift, TagChange
 from sensor_ad.wording import clock, count, duration, iso, shorten
 
 NAMED = 6
@@ -56,8 +57,8 @@ def meanings(change: SlowChange) -> tuple[tuple[str, str], ...]:
         (
             "normal change",
             "the level is new, but the other tags explain it: reading − expected stays in its "
-            f"normal band, learnt from {change.normal.spans} × {span} of readings that the network "
-            "did not learn from.",
+            "normal band (three times as wide while another tag's level is new, too), learnt from "
+            f"{change.normal.spans} × {span} of readings that the network did not learn from.",
         ),
         (
             "drift",
@@ -264,9 +265,9 @@ def _beyond_words(one: TagChange, change: SlowChange, zone: tzinfo) -> str:
         low, high = _range(one, change)
         return f"{_stretch(one, zone)} outside {low} to {high}, only in part explained by others"
     if one.status == "unclear":
-        return (
-            f"{_stretch(one, zone)} off what is expected, while {others} {verb} in new conditions"
-        )
+        drifted = set(one.others) <= set(_drifting_with(one, change))
+        told = "drifted" if drifted else f"{verb} in new conditions"
+        return f"{_stretch(one, zone)} off what is expected, while {others} {told}"
     low, high = _range(one, change, slots=True)
     words = f"{_stretch(one, zone)} outside {low} to {high}, all that the model learnt from"
     if others:

@@ -22,7 +22,7 @@ LAYERS = (
      "standstill", "wording", "exports", "tag_history", "tag_slots"},
     {"tag_drift", "tag_faults", "tag_levels", "slow_slots", "slow_cause"},
     {"config", "store", "states", "quality", "simulate", "plots", "event_table", "features",
-     "slow_normal"},
+     "slow_normal", "slow_tag"},
     {"event_plots", "model_plots", "quality_plots", "run_plots", "pages", "prepare", "models",
      "slow_change", "detectors", "limits", "frames", "schema", "demo"},
     {"maps", "slow_words"},

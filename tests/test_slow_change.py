@@ -131,6 +131,33 @@ def test_season_that_the_other_tags_explain_is_normal_change():
     assert not found["a"].drifts
 
 
+@pytest.mark.parametrize(("strays", "status"), [(1.2, "normal change"), (2.5, "drift")])
+def test_band_is_three_times_as_wide_beside_a_level_that_is_new(strays, status):
+    """At the edge of what the network knows, what it expects is less certain."""
+    reading, strayed = level()
+    reading += np.linspace(0, 4, len(reading))[:, None]
+    strayed[300:, 0] = strays
+    assert judged(reading, strayed)["a"].status == status
+
+
+def test_drift_begins_where_the_narrow_band_was_left():
+    reading, strayed = level()
+    reading[300:, 1] += 3.0
+    strayed[:, 0] = np.clip(np.arange(len(strayed)) / 24 - 10, 0, None) * 0.5
+    assert judged(reading, strayed)["a"].drift.start_us / HOUR_US / 24 == pytest.approx(11, abs=0.1)
+
+
+def test_change_that_is_only_just_explained_beside_a_drift_is_unclear():
+    reading, strayed = level()
+    reading[200:, :2] += 3.0
+    strayed[200:, 0], strayed[200:, 1] = 5.0, 1.2
+    found = judged(reading, strayed)
+    assert found["a"].status == "drift"
+    assert (found["b"].status, found["b"].others) == ("unclear", ("a",))
+    strayed[200:, 1] = 0.4
+    assert judged(reading, strayed)["b"].status == "normal change"
+
+
 def test_level_beyond_every_hour_of_the_history():
     reading, strayed = level()
     reading[200:, 0] += 15

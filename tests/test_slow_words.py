@@ -8,7 +8,8 @@ import numpy as np
 from fake_run import HOSTILE_TAGS, TAGS, make_events, make_slow
 
 from sensor_ad import slow_words
-from sensor_ad.slow_change import Drift, TagChange, judge_slow_change
+from sensor_ad.slow_change import judge_slow_change
+from sensor_ad.slow_tag import Drift, TagChange
 from sensor_ad.slow_words import drift_records, notice, part_of, section, tag_words
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -162,6 +163,10 @@ def test_conditions_that_come_with_a_drift_are_not_to_be_trained_on():
     change = replace(change, tags=(at_once, *change.tags[1:]))
     assert tag_words(beyond, change, ZONE).endswith(
         "At the same time vibration_de drifted: look at the machine first"
+    )
+    unclear = replace(beyond, status="unclear", others=("vibration_de",))
+    assert tag_words(unclear, change, ZONE) == (
+        "2026-03-24 01:00 to 2026-03-27 00:00 off what is expected, while vibration_de drifted"
     )
     assert sections(change).together == 0
     both = replace(change, tags=(at_once, replace(at_once, tag="flow"), *change.tags[1:]))
