@@ -146,7 +146,8 @@ class OneTag:
             return self._change(tag, "normal change", runs)
         if runs := self._runs(changed):
             return self._change(tag, "unclear", runs)
-        some = (beyond | changed | unsure)[self.at][self._own() :].any()
+        strays = np.abs(self.strayed) > self.band
+        some = (beyond | changed | strays)[self.at][self._own() :].any()
         return replace(self._change(tag, "as in training", []), brief=bool(some))
 
     def _runs(self, mask: Bools) -> list[tuple[int, int]]:
