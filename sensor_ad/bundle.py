@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from sensor_ad.patterns import Patterns, View
 from sensor_ad.prepare import from_json, known_inputs, to_json
 from sensor_ad.records import Floats
 from sensor_ad.scoring import LatentDetectors, Scorer
+from sensor_ad.slow_normal import SlowNormal
 from sensor_ad.standstill import StandStill
 from sensor_ad.trees import sound_trees
 
@@ -200,6 +201,7 @@ def load_bundle(
         history=tuple(manifest["history"]),
         best_epoch=manifest["best_epoch"],
         notes=tuple(manifest["notes"]),
+        slow=_slow(arrays),
         **{name: arrays[name] for name in REPORT_ARRAYS},
     )
     return Bundle(manifest["id"], fitted, config, manifest)
@@ -256,6 +258,8 @@ def _arrays(fitted: Fitted) -> dict[str, Any]:
         arrays[f"calibration/{name}/slope"] = np.array([calibration.slope])
     for name, ratio in scorer.ratios.items():
         arrays[f"ratio/{name}"] = np.array([ratio.lowest, ratio.most, ratio.usual])
+    if fitted.slow is not None:
+        arrays |= {f"slow/{name}": np.asarray(value) for name, value in vars(fitted.slow).items()}
     if scorer.patterns is not None:
         arrays["patterns/weight"] = scorer.patterns.weight
         arrays["patterns/usual"] = np.array([scorer.patterns.usual])
@@ -282,6 +286,14 @@ def _calibration(arrays: dict[str, Any], name: str) -> Calibration:
     prefix = f"calibration/{name}/"
     slope = float(arrays[prefix + "slope"][0])
     return Calibration(arrays[prefix + "values"], arrays[prefix + "levels"], slope)
+
+
+def _slow(arrays: dict[str, Any]) -> SlowNormal | None:
+    if "slow/band" not in arrays:
+        return None
+    values = {field.name: arrays[f"slow/{field.name}"] for field in fields(SlowNormal)}
+    sizes = {name: int(values[name]) for name in ("slot_rows", "spans")}
+    return SlowNormal(**{**values, **sizes})
 
 
 def _patterns(arrays: dict[str, Any], window: int) -> Patterns:

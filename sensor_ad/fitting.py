@@ -47,6 +47,8 @@ from sensor_ad.scoring import (
     fit_detectors,
     normal_residual,
 )
+from sensor_ad.slow_history import SlowHistory
+from sensor_ad.slow_normal import SlowNormal
 from sensor_ad.standstill import fit_stand_still
 from sensor_ad.training import Trained, make_series, train_network
 
@@ -88,6 +90,8 @@ class Fitted:
     calibration_latents: Floats
     """(K, 2) in that plane."""
     notes: tuple[str, ...] = field(default=())
+    slow: SlowNormal | None = None
+    """What slow change is normal; None when the history is too short to tell."""
 
 
 @dataclass(frozen=True)
@@ -207,14 +211,17 @@ class _Job:
         evidence = CalibrationRows(
             at == CALIBRATE, self.layout.align, self.config.prepare.min_observed
         )
+        slow = self._slow(parts, (VALIDATE, CALIBRATE))
         for raw in scorer.raw(self._tiles(packed)):
             evidence.add(raw)
+            slow.add(raw, scorer)
         counts = {"train": TRAIN, "validate": VALIDATE, "calibrate": CALIBRATE, "gaps": UNUSED}
         rows = {
             name: int((parts[self.history.rows.used] == part).sum())
             for name, part in counts.items()
         }
-        return self._finish(evidence, scorer, trained, SERIES_IN_TIME, rows, notes)
+        fitted = self._finish(evidence, scorer, trained, SERIES_IN_TIME, rows, notes)
+        return replace(fitted, slow=slow.normal(scorer))
 
     def fit_crossed(self, notes: tuple[str, ...]) -> Fitted:
         """Fit a short series: score each of four blocks by a model of the other three."""
@@ -236,10 +243,12 @@ class _Job:
             folds.append((network, self._judges(packed, pooled, pooled.usable & away)))
         scale = normal_residual(np.concatenate(residuals, axis=2))
         evidence = CalibrationRows(at >= 0, self.layout.align, self.config.prepare.min_observed)
+        slow = self._slow(blocks, tuple(range(FOLDS)))
         for fold, (network, judges) in enumerate(folds):
             scorer = self._scorer(network, packed, scale, judges)
             for raw in scorer.raw(self._tiles(packed)):
                 evidence.add(raw, at == fold)
+                slow.add(raw, scorer, fold)
         network = self._network()
         count = max(1, round(float(np.mean(epochs))))
         trained = self._train(network, packed, at >= 0, None, "final network", epochs=count)
@@ -249,13 +258,18 @@ class _Job:
         scorer = self._scorer(network, packed, scale, judges)
         trained = Trained(trained.weights, count, tuple(history))
         rows = {f"block {fold + 1}": int((blocks[used] == fold).sum()) for fold in range(FOLDS)}
-        return self._finish(evidence, scorer, trained, CROSS_FITTED, rows, notes)
+        fitted = self._finish(evidence, scorer, trained, CROSS_FITTED, rows, notes)
+        return replace(fitted, slow=slow.normal(scorer))
 
     def _network(self) -> Network:
         torch.manual_seed(self.config.seed)
         known = known_inputs(self.history.tags, self.history.kinds)
         network = make_network(self.config.model, len(self.history.tags), self.window, known)
         return network.to(self.device)
+
+    def _slow(self, labels: Ints, held: tuple[int, ...]) -> SlowHistory:
+        """Make what learns from the parts `held` which slow change is normal."""
+        return SlowHistory(self.history.rows, labels, held, self.history.grid, self.window)
 
     def _preparation(self, seen: Bools) -> Preparation:
         rows = self.history.rows

@@ -3,8 +3,8 @@
 Each kind is set in relation to the most that is normal for it. Beyond the edge of normal the
 logarithm counts, so that no kind decides alone, however far it runs away; below it, nearly the
 ratio itself, so that it matters little how calm a calm row is. Kinds that see the same thing share
-one voice. What tells of a single sensor, a spike or a standstill, is added where it goes beyond all
-that was ever normal.
+one voice. What tells of a single sensor, a spike or a standstill, counts for itself where it goes
+far beyond all that was ever normal.
 
 Two scores are made of the same evidence. The offline score takes it where it stands, in the middle
 of the rows that it looks at, and shows when a fault began and ended. The causal score takes each

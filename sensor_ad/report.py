@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from sensor_ad import event_plots, model_plots, quality_plots, run_plots, wording
+from sensor_ad import event_plots, model_plots, quality_plots, run_plots, slow_plots, wording
 from sensor_ad.durable import replacing, write_text
 from sensor_ad.event_table import events_csv
 from sensor_ad.pages import Picture, render
@@ -24,6 +24,8 @@ from sensor_ad.records import (
     TagQuality,
     Timeline,
 )
+from sensor_ad.slow_change import SlowChange
+from sensor_ad.slow_words import drift_of, notice, section
 from sensor_ad.states import States
 
 MOST_DETAILED = 30
@@ -143,6 +145,8 @@ class RunReport:
     """Sentences: which sensors were masked when, and what can still be said without them."""
     availability: Availability | None = None
     """How much of each tag was there over time; None when not known."""
+    slow: SlowChange | None = None
+    """How each tag has slowly changed; None when that was not looked at."""
 
 
 def write_report(report: RunReport, folder: Path, progress: Progress | None = None) -> None:
@@ -234,6 +238,9 @@ def _jobs(report: RunReport) -> dict[str, tuple[Callable[[], bytes], str]]:
             lambda: quality_plots.availability_png(found, zone),
             quality_plots.ALT,
         )
+    slow = report.slow
+    if slow is not None and (drawn := slow_plots.shown(slow)):
+        jobs["slow"] = (lambda: slow_plots.slow_png(slow, drawn, zone), slow_plots.ALT)
     return jobs | _model_jobs(report, names)
 
 
@@ -325,13 +332,14 @@ def page_facts(report: RunReport) -> dict[str, Any]:
     events = by_severity(report.events)
     shown = detailed(report)
     best = _best_epochs(report)
+    zone, slow, names = ZoneInfo(report.timezone), report.slow, short_names(report.events)
     return {
         "r": report,
         "events": events[:MOST_LISTED],
         "more_events": max(0, len(events) - MOST_LISTED),
         "details": [(number, event) for number, event in enumerate(shown, start=1)],
         "detail_of": {event.id: number for number, event in enumerate(shown, start=1)},
-        "names": short_names(report.events),
+        "names": names,
         "lasted": {
             event.id: wording.duration(wording.duration_s(event, report.period_s))
             for event in events
@@ -343,6 +351,9 @@ def page_facts(report: RunReport) -> dict[str, Any]:
         "scored_s": report.scored.scorable_rows * report.period_s,
         "expected": expected_events(report),
         "machine_events": sum(event.kind == "machine" for event in events),
+        "slow": slow and section(slow, report.events, names, zone),
+        "slow_notice": notice(slow, zone),
+        "drift_of": drift_of(report.events, slow),
         "map_tags": run_plots.MOST_MAP_TAGS,
         "strip_tags": quality_plots.MOST_STRIPS,
         "most_ranked": MOST_RANKED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +30,7 @@ from sensor_ad.report import RunReport, Scored
 from sensor_ad.run_folder import RunFolder, RunResult
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_watch import SensorWatch, state_from, watch_limits
+from sensor_ad.slow_words import drift_records, notice
 from sensor_ad.store import Context
 from sensor_ad.wording import iso, masked_words, short_words
 
@@ -72,6 +73,7 @@ class ScoringRun:
         self._differences = Differences((*self._differences.sentences, *other.sentences))
         preparation = with_phase(scorer.preparation, self._grid.phase_us)
         self._maker = row_maker(preparation)
+        slow = self._slow_before(times)
         rows, report_from = self._with_context(times, chunks)
         out = RunFolder(
             folder,
@@ -82,6 +84,8 @@ class ScoringRun:
         )
         if self._before is not None:
             out.go_on(self._before.recent_events, report_from)
+        if slow:
+            out.slow.go_on(slow)
         try:
             source = prefetched(tiles(self._tail.passing(rows), scorer.layout))
             with threads_beside_reading(config.threads), ThreadPoolExecutor(1, "write") as writer:
@@ -101,12 +105,13 @@ class ScoringRun:
         account = self._export.account()
         masked = masked_words(result.masked, preparation.tags, config.zone)
         short = short_words(result.short, config.events.min_length_s)
+        change = self._change.statement if self._change is not None else ""
+        told = (short, change, notice(result.slow, config.zone))
         self.notes = (
             *account.notes,
             *self._differences.sentences,
             *masked,
-            *([short] if short else []),
-            *([self._change.statement] if self._change is not None else []),
+            *(sentence for sentence in told if sentence),
         )
         return result
 
@@ -117,6 +122,13 @@ class ScoringRun:
         absent = names.difference(self._export.tags)
         limits = watch_limits(scorer.preparation, scorer.stand_still, scorer.window, absent)
         return SensorWatch(limits, scorer.stand_still, scorer.layout.max_hole)
+
+    def _slow_before(self, times: Ints) -> Mapping[str, Any]:
+        """Slots of slow change to go on from: of an export that came before, with a gap or not."""
+        before = self._before
+        if before is None or not len(before.index) or not len(times):
+            return {}
+        return before.slow if self._grid.row(times[:1])[0] > before.index[-1] else {}
 
     def _with_context(self, times: Ints, chunks: Any) -> tuple[Iterator[Rows], int]:
         """Prefix the rows that the last scoring left, if the export follows them.
@@ -167,6 +179,7 @@ class ScoringRun:
             counters=counters,
             recent_events=result.recent_events,
             sensors=vars(self._watch.state),
+            slow=result.slow_state,
         )
 
     def report(self, run: str, result: RunResult, seconds: dict[str, float]) -> RunReport:
@@ -222,6 +235,7 @@ class ScoringRun:
             short_alarms=short_words(result.short, config.events.min_length_s),
             back_test=fitted.limit.tested,
             back_test_brief=fitted.limit.tested_briefly,
+            slow=result.slow,
         )
 
     def record(self, run: str, result: RunResult, seconds: dict[str, float]) -> dict[str, Any]:
@@ -249,6 +263,7 @@ class ScoringRun:
             "applied": self._fitted.scorer.network.applied,
             "context": self.context_sentence,
             "masked": [_masked_record(one) for one in result.masked],
+            "drifts": drift_records(result.slow),
             "notes": list(self.notes),
             "profile": self._export.profile,
             "sha256": self._hashes.result(),

@@ -6,7 +6,7 @@ Rows are written as they come, so a run of any length needs the same memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +24,8 @@ from sensor_ad.records import Event, Floats, Ints, MaskedSensor, Snippet, Timeli
 from sensor_ad.scoring import ScoredTile
 from sensor_ad.sensor_events import with_sensor_events
 from sensor_ad.sensor_watch import MaskedStretch
+from sensor_ad.slow_change import SlowChange, judge_slow_change
+from sensor_ad.slow_slots import SlowCount
 from sensor_ad.spool import Spool
 from sensor_ad.states import States, StateSample, mode_column
 from sensor_ad.timeline import Coverage, TimelineCount
@@ -49,6 +51,10 @@ class RunResult:
     """Sensors that were found faulty and masked from then on."""
     short: int = 0
     """Stretches of alarms that were too short for an event."""
+    slow: SlowChange | None = None
+    """How each tag has slowly changed."""
+    slow_state: dict[str, Any] = field(default_factory=dict)
+    """What the export that follows needs to go on with that."""
 
 
 class RunFolder:
@@ -89,6 +95,8 @@ class RunFolder:
         self._latents: list[tuple[Ints, Floats]] = []
         self._mode = mode_column(scorer.preparation.tags, scorer.preparation.kinds)
         self._states = StateSample(self._mode)
+        slot_rows = 1 if fitted.slow is None else fitted.slow.slot_rows
+        self.slow = SlowCount(grid, len(names), slot_rows)
 
     def go_on(self, before: Sequence[dict[str, Any]], first: int) -> None:
         """Begin with the alarm on if an event of the export before reaches up to the first row.
@@ -118,6 +126,7 @@ class RunFolder:
         alarm = self._tracker.add(tile)
         self._spool.add(tile, alarm if shown is None else alarm | np.isin(tile.index, shown))
         self._timeline.add(tile, alarm)
+        self.slow.add(tile.index, tile.actual, tile.expected, tile.scorable)
         self.coverage.add(tile)
         flat = (tile.latents - self._fitted.latent_center) @ self._fitted.latent_axes
         self._latents.append((tile.steps, flat.astype(np.float32)))
@@ -179,6 +188,14 @@ class RunFolder:
             event_latents=self._latents_of(events),
             states=self._sample(),
             masked=masked,
+            slow=judge_slow_change(
+                self.slow.slots(),
+                self._fitted.slow,
+                preparation.tags,
+                preparation.kinds,
+                int(self._grid.time_us(np.array(self.coverage.first or 0))),
+            ),
+            slow_state={} if self._fitted.slow is None else self.slow.state(),
             short=sum(one.rows < self._rules.min_rows for one in sums),
             recent_events=_recent(
                 sums, last - max(self._rules.pause, scorer.layout.halo), self._grid

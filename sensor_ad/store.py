@@ -26,6 +26,8 @@ from sensor_ad.records import Bools, Floats, Ints
 
 SENSORS = "sensors/"
 """Begins the names of arrays of the context that hold what is known of the sensors."""
+SLOW = "slow/"
+"""The same of slots of slow change."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,8 @@ class Workspace:
                     values=stored["values"],
                     used=stored["used"],
                     counters=stored["counters"],
-                    sensors={
-                        name.removeprefix(SENSORS): stored[name]
-                        for name in stored.files
-                        if name.startswith(SENSORS)
-                    },
+                    sensors=_named(stored, SENSORS),
+                    slow=_named(stored, SLOW),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None  # without it the export is scored by itself, which the report says
@@ -172,6 +171,7 @@ class Workspace:
                 used=context.used,
                 counters=context.counters,
                 **{f"{SENSORS}{name}": array for name, array in context.sensors.items()},
+                **{f"{SLOW}{name}": array for name, array in context.slow.items()},
             )
 
 
@@ -193,6 +193,13 @@ class Context:
     """Id, first and last alarm row of events that may go on, or whose end will be scored again."""
     sensors: Mapping[str, Any] = field(default_factory=dict)
     """Arrays of `sensor_watch.WatchState`: what is known of the sensors; empty if nothing."""
+    slow: Mapping[str, Any] = field(default_factory=dict)
+    """Arrays of `slow_slots.SlowCount`: the last slots of slow change; empty if there are none."""
+
+
+def _named(stored: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Give the arrays whose names begin so, under the rest of their names."""
+    return {name.removeprefix(prefix): stored[name] for name in stored if name.startswith(prefix)}
 
 
 def new_model_id(fingerprint: str) -> str:

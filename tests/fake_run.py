@@ -19,6 +19,9 @@ from sensor_ad.records import (
     Timeline,
 )
 from sensor_ad.report import RunReport, Scored
+from sensor_ad.slow_change import SlowChange, judge_slow_change
+from sensor_ad.slow_normal import SlowNormal
+from sensor_ad.slow_slots import SlowSlots
 from sensor_ad.states import States
 
 SCRIPT_NAME = "<img src=x onerror=alert(1)>"
@@ -230,6 +233,35 @@ def make_availability(tags: tuple[Tag, ...]) -> Availability:
     gap = (np.arange(B) < 400) | (np.arange(B) > 420)
     names = tuple(tag.name for tag in tags)
     return Availability(start_us[gap], 3_600_000_000, np.full(B, 60)[gap], bad[gap], names)
+
+
+def make_slow(tags: tuple[Tag, ...], days: int = 20) -> SlowChange:
+    """Return slots of an hour: tag 0 drifts, tag 1 is beyond training, tag 2 is a season."""
+    B, C, scale = 24 * days, len(tags), np.resize(SPREADS, len(tags))
+    level = np.resize(LEVELS, C)
+    hour = np.arange(B)[:, None]
+    reading = level + scale * np.sin(2 * np.pi * hour / 24) * np.ones(C)
+    strayed = np.zeros((B, C))
+    strayed[:, 0] = scale[0] * np.clip(hour[:, 0] / 24 - 10, 0, None) / 2
+    reading[:, 0] += strayed[:, 0]
+    reading[24 * 3 : 24 * 6, 1] += 9 * scale[1]
+    reading[24 * 12 :, 2] += 2 * scale[2]
+    start_us = START_US + np.arange(B) * 3_600_000_000
+    gap = (np.arange(B) < 200) | (np.arange(B) > 230)
+    slots = SlowSlots(start_us[gap], 3_600_000_000, 60, reading[gap], (reading - strayed)[gap])
+    normal = SlowNormal(
+        slot_rows=60,
+        spans=7,
+        usual=np.zeros(C),
+        band=0.5 * scale,
+        span_low=level - scale,
+        span_high=level + scale,
+        slot_low=level - 6 * scale,
+        slot_high=level + 6 * scale,
+        answers=np.eye(C),
+    )
+    kinds = ["few-state" if tag.role == "command" else "continuous" for tag in tags]
+    return judge_slow_change(slots, normal, tags, kinds)
 
 
 def make_events(tags: tuple[Tag, ...]) -> tuple[Event, ...]:

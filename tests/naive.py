@@ -487,3 +487,25 @@ def fused(voices, scorable, size):
         rows = [k for k in range(first, first + size) if 0 <= k < len(scorable) and scorable[k]]
         found.append(sum(joined[k] for k in rows) / len(rows) if rows else 0.0)
     return found
+
+
+def slow_means(tile, key, width, c):
+    """Mean reading and expectation of a tag in one slot; not known with too few rows."""
+    rows = [
+        t
+        for t, row in enumerate(tile.index)
+        if row // width == key and tile.scorable[t] and np.isfinite(tile.actual[t, c])
+    ]
+    if len(rows) < max(1, width / 4):
+        return np.nan, np.nan
+    return np.mean(tile.actual[rows, c]), np.mean(tile.expected[rows, c])
+
+
+def sliding_medians(values, span):
+    """Median of each `span` known values in a row, at the middle one of them."""
+    known = [t for t, value in enumerate(values) if np.isfinite(value)]
+    levels = np.full(len(values), np.nan)
+    for first in range(len(known) - span + 1):
+        some = known[first : first + span]
+        levels[some[span // 2]] = np.median([values[t] for t in some])
+    return levels

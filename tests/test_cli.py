@@ -198,6 +198,7 @@ def test_record_of_the_run(scored):
         "run", "asset", "model", "program", "python", "libraries", "device", "rows_in",
         "rows_kept", "rows_dropped", "rows_sorted", "grid_rows", "scorable_rows", "events",
         "short_alarms", "limit", "limit_change", "back_test", "applied", "context", "masked",
+        "drifts",
         "notes", "profile", "sha256", "seconds", "config",
     }  # fmt: skip
     assert (record["run"], record["asset"], record["model"]) == (

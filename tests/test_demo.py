@@ -1,9 +1,11 @@
 """The demo plant's faults are found, and little else, by the config that comes with it."""
 
+import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from sensor_ad.config import Config, load_config
 from sensor_ad.pipeline import score, train
 from sensor_ad.records import Event
+from sensor_ad.simulate import NAMES, simulate
 
 ROOT = Path(__file__).parent.parent
 FAULTS = pd.read_csv(ROOT / "data" / "faults.csv", parse_dates=["start", "end"])
@@ -27,6 +30,8 @@ class Demo:
     days: float
     """Scorable time."""
     config: Config
+    drifts: list[dict[str, Any]]
+    """As in run.json."""
 
     def within(self, start: pd.Timestamp, end: pd.Timestamp) -> list[Event]:
         """Return the events that overlap a stretch of time."""
@@ -56,6 +61,7 @@ def demo(tmp_path_factory):
         window_s=trained.fitted.scorer.window * period_s,
         days=scored.scorable * period_s / 86_400,
         config=config,
+        drifts=json.loads((scored.folder / "run.json").read_text())["drifts"],
     )
 
 
@@ -97,6 +103,38 @@ def test_machine_fault_is_found(demo, name):
 def test_drifting_sensor_is_found(demo):
     row = fault("drifting sensor")
     assert demo.within(row.start, row.end), said(demo.events)
+
+
+def test_drifting_sensor_is_called_a_drift(demo):
+    row = fault("drifting sensor")
+    (drift,) = [one for one in demo.drifts if one["tag"] == row.tag]
+    day = pd.Timedelta(days=1)
+    start, end = (pd.Timestamp(drift[key]).tz_localize(None) for key in ("from", "to"))
+    assert row.start - day / 4 < start < row.start + day
+    assert abs(end - row.end) < day / 2
+    assert (drift["open"], drift["course"], drift["unit"]) == (False, "growing", "bar")
+    # 0.18 bar a day, to 0.4 bar; a day's median lags behind by half a day.
+    assert 0.1 < drift["per_day"] < 0.22
+    assert 0.22 < drift["alone"] < 0.4
+
+
+def test_only_what_wears_or_drifts_is_called_a_drift(demo):
+    """The bearing's wear is a drift of the machine, which vibration shows."""
+    worn = fault("bearing wear")
+    for drift in demo.drifts:
+        start = pd.Timestamp(drift["from"]).tz_localize(None)
+        if drift["tag"] != fault("drifting sensor").tag:
+            assert drift["tag"] in worn.tag.split(), drift
+            assert worn.start <= start < worn.end, drift
+
+
+def test_normal_operation_of_another_year_has_no_drift(demo, tmp_path):
+    """Other weather, other shifts, the same plant."""
+    export = simulate(seed=21).normal
+    frame = pd.DataFrame(export.values, pd.DatetimeIndex(export.time, name="time"), NAMES)
+    frame.to_csv(tmp_path / "normal.csv")
+    scored = score(demo.config, [tmp_path / "normal.csv"], use_context=False)
+    assert json.loads((scored.folder / "run.json").read_text())["drifts"] == []
 
 
 @pytest.mark.parametrize("name", ["stuck sensor", "spikes"])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fake_run import (
     FORMULA_NAME,
+    HOSTILE_TAGS,
     LONG_NAME,
     MATH_NAME,
     SCRIPT_NAME,
@@ -25,6 +26,7 @@ from fake_run import (
     make_availability,
     make_event,
     make_report,
+    make_slow,
     make_snippet,
     make_timeline,
     quiet_report,
@@ -427,3 +429,46 @@ def test_tsne_map_when_it_is_wanted(tmp_path: Path) -> None:
     written(report, tmp_path)
     assert (tmp_path / "figures" / "tsne.png").stat().st_size > 2_000
     assert "by t-SNE" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_slow_change_has_its_section_and_one_line_at_the_top(tmp_path: Path) -> None:
+    content = replace(make_report(hostile=True), slow=make_slow(TAGS + HOSTILE_TAGS))
+    page = Page(written(content, tmp_path))
+    assert "Slow change: " in page.text
+    before, _, after = page.text.partition("Events, the most severe first")
+    assert "drifts: vibration_de (+5.69 mm/s since 2026-04-01 02:00)" in before
+    assert "Slow change A tag's slow level is the median over 1 d of readings" in after
+    assert "vibration_de drift 23.15 to 29.68 mm/s" in after
+    assert "normal change : the level is new, but the other tags explain it" in after
+    assert "flow normal change 89.17 to 100 m³/h" in after
+    assert "2 tags drifted at the same time" not in after
+    assert SCRIPT_NAME in after
+    assert SCRIPT_NAME not in page.source
+    assert (tmp_path / "figures" / "slow.png").stat().st_size > 2_000
+    assert "#slow" in page.source
+
+
+def test_events_that_are_part_of_a_drift_say_so(tmp_path: Path) -> None:
+    slow = make_slow(TAGS)
+    drift = slow.tags[0].drift
+    assert drift is not None
+    early = replace(drift, start_us=int(slow.slots.start_us[0]))
+    tags = (replace(slow.tags[0], drifts=(early,)), *slow.tags[1:])
+    page = Page(written(replace(make_report(), slow=replace(slow, tags=tags)), tmp_path))
+    assert "1 event of those below is part of that. More below ." in page.text
+    assert "machine , part of the drift of vibration_de" in page.text
+    assert page.source.count('<a href="#slow">drift</a>') == 1
+
+
+def test_slow_change_of_which_nothing_can_be_told(tmp_path: Path) -> None:
+    page = Page(written(replace(quiet_report(), slow=make_slow(TAGS, days=2)), tmp_path))
+    assert "There are too few readings to tell slow change: it takes 2 d 11 h of them" in page.text
+    assert "More below" not in page.text
+    assert not (tmp_path / "figures" / "slow.png").exists()
+
+
+def test_several_drifts_at_once_are_seldom_sensors(tmp_path: Path) -> None:
+    slow = make_slow(TAGS)
+    twice = (slow.tags[0], replace(slow.tags[0], tag="flow"))
+    page = Page(written(replace(quiet_report(), slow=replace(slow, tags=twice)), tmp_path))
+    assert "2 tags drifted at the same time, which is seldom a fault of sensors" in page.text

@@ -104,6 +104,16 @@ def test_context_comes_back(workspace):
     )
 
 
+def test_context_keeps_sensors_and_slow_change_apart(workspace):
+    context = context_of(IDS[0], sensors={"key": np.arange(2)}, slow={"key": np.arange(5)})
+    workspace.save_context(context)
+    again = workspace.load_context(IDS[0])
+    np.testing.assert_array_equal(again.sensors["key"], np.arange(2))
+    np.testing.assert_array_equal(again.slow["key"], np.arange(5))
+    workspace.save_context(context_of(IDS[0]))
+    assert workspace.load_context(IDS[0]).slow == {}
+
+
 def test_context_of_another_model_is_none(workspace):
     workspace.save_context(context_of(IDS[0], recent_events=[]))
     assert workspace.load_context(IDS[1]) is None
