@@ -208,7 +208,7 @@ def _shares(found: Sequence[Outcome], hit: Any) -> str:
 
 def _known(scores: pd.DataFrame, rows: Bools) -> tuple[Floats, Ints]:
     """(T,) scores of those rows that have one, and the number of their minute."""
-    score = scores["score"].to_numpy(dtype=np.float64)
+    score = scores["causal_score"].to_numpy(dtype=np.float64)
     minutes = pd.DatetimeIndex(scores.index).as_unit("s").asi8 // int(PERIOD_S)
     known = np.isfinite(score) & rows
     return score[known], minutes[known]
@@ -244,8 +244,8 @@ def run(history_days: int, held_out_days: int, seed: int) -> dict[str, Any]:
     result = outcomes(
         faults,
         pd.DatetimeIndex(normal.index),
-        with_faults["score"],
-        scores["score"],
+        with_faults["causal_score"],
+        scores["causal_score"],
         detector.events(),
         [limit.value for limit in chosen],
     )

@@ -75,7 +75,7 @@ def at_rows(scores: pd.DataFrame, times: pd.DatetimeIndex, period_s: float) -> p
     Parameters
     ----------
     scores
-        Indexed by the grid's times, with ``score`` and ``alarm``.
+        Indexed by the grid's times, with ``score``, ``causal_score`` and ``alarm``.
     times
         (T,) the export's times.
     period_s
@@ -83,17 +83,18 @@ def at_rows(scores: pd.DataFrame, times: pd.DatetimeIndex, period_s: float) -> p
 
     Returns
     -------
-    (T,) score, NaN where there is none, and alarm, False where there is none.
+    (T,) both scores, NaN where there is none, and alarm, False where there is none.
     """
     at = scores.index.get_indexer(
         times, method="nearest", tolerance=pd.Timedelta(seconds=period_s / 2)
     )
-    score = scores["score"].to_numpy(dtype=float)
-    alarm = scores["alarm"].to_numpy(dtype=bool)
     found = at >= 0
-    return pd.DataFrame(
-        {"score": np.where(found, score[at], np.nan), "alarm": found & alarm[at]}, index=times
-    )
+    columns = {
+        name: np.where(found, scores[name].to_numpy(dtype=float)[at], np.nan)
+        for name in ("score", "causal_score")
+    }
+    alarm = scores["alarm"].to_numpy(dtype=bool)
+    return pd.DataFrame({**columns, "alarm": found & alarm[at]}, index=times)
 
 
 def _share(part: int, whole: int) -> float:

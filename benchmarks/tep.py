@@ -20,7 +20,7 @@ from benchmarks.layers import TEP_FAULT_FROM, tep_frame
 from benchmarks.metrics import at_rows
 from benchmarks.peers import WINDOW, fit_pca, parallel_analysis, pca_windows, z_scores
 from benchmarks.smoothing import trailing
-from benchmarks.tsbad import causal_score, lowest_where_unknown, real_data, rows_left
+from benchmarks.tsbad import causal_score, lowest_where_unknown, real_data
 from sensor_ad.records import Floats
 
 FAULTS = range(1, 22)
@@ -76,14 +76,13 @@ def found(method: str, fault: int, score: Floats, limit: float) -> Found:
 
 
 def program_scores(train: pd.DataFrame, tests: list[pd.DataFrame], seed: int) -> Scores:
-    """Run the program as it comes: its score as given, and smoothed backwards."""
+    """Run the program as it comes: its offline score, and its causal one."""
     from sensor_ad.detector import Detector
 
     detector = Detector({"seed": seed}).fit(train)
     rows = [at_rows(detector.score(test), _times(test), PERIOD_MIN * 60.0) for test in tests]
     given = [lowest_where_unknown(scores["score"].to_numpy()) for scores in rows]
-    rest = rows_left(detector.fitted.scorer.window)
-    return {OURS: given, SMOOTHED: [causal_score(scores, rest) for scores in rows]}
+    return {OURS: given, SMOOTHED: [causal_score(scores) for scores in rows]}
 
 
 def pca_scores(train: pd.DataFrame, tests: list[pd.DataFrame]) -> Scores:

@@ -95,7 +95,7 @@ def score_series(
         views = {
             "given": given,
             "smoothed": centred(given, rest),
-            "causal": causal_score(scores, rest),
+            "causal": causal_score(scores),
         }
         alarm = scores["alarm"].to_numpy()
         said.append(Said(series.name, PROGRAM, seed, views, alarm, time.monotonic() - began))
@@ -108,12 +108,9 @@ def score_series(
     return said
 
 
-def causal_score(scores: pd.DataFrame, rest: int) -> Floats:
-    """Give the program's score, (T,), smoothed backwards over the rows that are left to smooth.
-
-    The one place to change when the program gives a causal score of its own: its score looks ahead.
-    """
-    return trailing(lowest_where_unknown(scores["score"].to_numpy()), rest)
+def causal_score(scores: pd.DataFrame) -> Floats:
+    """Give the program's causal score as it comes, (T,): it needs no more smoothing."""
+    return lowest_where_unknown(scores["causal_score"].to_numpy())
 
 
 def rows_left(window: int) -> int:

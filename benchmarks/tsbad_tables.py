@@ -224,10 +224,7 @@ def _print_asked(table: Sequence[Series], judged: Sequence[Judged]) -> None:
     ours = [one for one in judged if one.method == PROGRAM and one.seed == 0]
     hits = sum(one.views["smoothed"].top_hit for one in ours)
     _asked("mean VUS-PR, smoothed", offline, MUST_OFFLINE)
-    print(
-        f"OPEN mean VUS-PR, causal (asked: {MUST_CAUSAL:.3f}): the program's score looks ahead; "
-        f"smoothed backwards it has {causal:.3f}"
-    )
+    _asked("mean VUS-PR, causal", causal, MUST_CAUSAL)
     _asked("series whose highest score lies in an event", hits, MUST_HITS)
     if any(one.method == BASELINE for one in judged):
         _asked(

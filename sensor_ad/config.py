@@ -316,7 +316,7 @@ class EventSettings(_Section):
         None, ge=0, description="Alarms closer than this are one event; one window if unset."
     )
     fade: float = Field(
-        0.33,
+        0.4,
         ge=0,
         lt=1,
         description="An alarm is over when so much of its highest excess over the limit is left.",

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 
 from sensor_ad.plots import (
     BLUE,
+    GREY,
     INK,
     ORANGE,
     SKY,
@@ -160,11 +161,14 @@ def _shade_event(axes: Axes, event: Event, snippet: Snippet) -> None:
 
 
 def _draw_score(axes: Axes, snippet: Snippet, limit: float) -> None:
-    """Draw the fused score in multiples of the limit."""
-    score = snippet.score / score_unit(limit)
-    axes.plot(*score_line(snippet.time_us, snippet.score, limit), color=INK, lw=1.0)
-    score_axis(axes, float(np.nanmax(score)) if np.isfinite(score).any() else 1.0)
-    axes.set_title("score (dashed: the limit = 1)", loc="left", pad=3, y=1.0)
+    """Draw both scores in multiples of the limit."""
+    highest = np.fmax(snippet.score, snippet.causal) / score_unit(limit)
+    axes.plot(*score_line(snippet.time_us, snippet.score, limit), color=GREY, lw=1.0)
+    axes.plot(*score_line(snippet.time_us, snippet.causal, limit), color=INK, lw=1.0)
+    score_axis(axes, float(np.nanmax(highest)) if np.isfinite(highest).any() else 1.0)
+    axes.set_title(
+        "score as raised; grey: seen afterwards (dashed: the limit = 1)", loc="left", pad=3, y=1.0
+    )
 
 
 def _draw_tag(axes: Axes, snippet: Snippet, tag: Tag, index: int, rank: str, share: float) -> None:

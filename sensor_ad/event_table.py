@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import tzinfo
 
+from sensor_ad.horizons import time_scales
 from sensor_ad.records import Event
 from sensor_ad.wording import clean, duration_s, iso
 
@@ -18,7 +19,11 @@ COLUMNS = (
     "start_utc",
     "end_utc",
     "duration_s",
+    "raised",
+    "raised_utc",
+    "above_limit_until",
     "state",
+    "time_scales",
     "kind",
     "sensor",
     "severity",
@@ -56,7 +61,7 @@ def guard(cell: str) -> str:
     return _AFTER_SEMICOLON.sub(r"\1'", cell)
 
 
-def events_csv(events: Sequence[Event], period_s: float, zone: tzinfo) -> str:
+def events_csv(events: Sequence[Event], period_s: float, window_s: float, zone: tzinfo) -> str:
     """Return the text of `events.csv`: one line an event, in order of time.
 
     Parameters
@@ -65,6 +70,8 @@ def events_csv(events: Sequence[Event], period_s: float, zone: tzinfo) -> str:
         All events of the run.
     period_s
         Seconds that one row covers: the last row of an event counts in full.
+    window_s
+        Length of a window, seconds.
     zone
         The plant's clock, for the columns without `_utc`.
     """
@@ -72,11 +79,11 @@ def events_csv(events: Sequence[Event], period_s: float, zone: tzinfo) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for event in sorted(events, key=lambda event: event.start_us):
-        writer.writerow([guard(clean(cell)) for cell in _cells(event, period_s, zone)])
+        writer.writerow([guard(clean(cell)) for cell in _cells(event, period_s, window_s, zone)])
     return out.getvalue()
 
 
-def _cells(event: Event, period_s: float, zone: tzinfo) -> list[str]:
+def _cells(event: Event, period_s: float, window_s: float, zone: tzinfo) -> list[str]:
     """Return the cells of one event in the order of `COLUMNS`."""
     leading = [f"{part.tag} {part.share:.2f}" for part in event.leading(LEADING_TAGS)]
     return [
@@ -86,7 +93,11 @@ def _cells(event: Event, period_s: float, zone: tzinfo) -> list[str]:
         iso(event.start_us),
         iso(event.end_us),
         f"{duration_s(event, period_s):g}",
+        iso(event.raised_us, zone),
+        iso(event.raised_us),
+        iso(event.above_us, zone),
         "open" if event.open else "closed",
+        "; ".join(time_scales(event, window_s)),
         event.kind,
         event.sensor or "",
         f"{event.severity:.4g}",

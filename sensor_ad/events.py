@@ -201,6 +201,11 @@ def located(
     return start, max(start, int(high[-1]))
 
 
+def level_of(severity: float) -> Literal["low", "medium", "high"]:
+    """Name how severe an event is."""
+    return "high" if severity >= HIGH else "medium" if severity >= MEDIUM else "low"
+
+
 def event_id(start_us: int) -> str:
     """Name an event after its first alarm row; events of one asset never share it."""
     return datetime.fromtimestamp(start_us / 1e6, UTC).strftime("E%Y%m%dT%H%M%S")
@@ -221,9 +226,6 @@ def _finish(
         for row in (start, end, one.peak_row, one.start, one.above)
     )
     severity = one.peak / max(context.limit, 1e-12)
-    level: Literal["low", "medium", "high"] = (
-        "high" if severity >= HIGH else "medium" if severity >= MEDIUM else "low"
-    )
     return Event(
         id=one.id or event_id(raised_us),
         start_us=start_us,
@@ -234,7 +236,7 @@ def _finish(
         peak=one.peak,
         peak_us=peak_us,
         severity=severity,
-        level=level,
+        level=level_of(severity),
         alarm_rows=one.alarm_rows,
         kind=kind,
         sensor=sensor,

@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 LEAST_SHARE = 0.01
 """A tag with a smaller share of an event is not named among its leading tags."""
 
-EventKind = Literal["machine", "stuck sensor", "spikes", "failed sensor"]
+EventKind = Literal["machine", "stuck sensor", "spikes", "failed sensor", "drift"]
 
 
 class Quality(IntEnum):
@@ -100,9 +100,10 @@ class Event:
     level: Literal["low", "medium", "high"]
     alarm_rows: int
     kind: EventKind
-    """What the picture is that of: the machine, or one stuck, spiking or failed sensor."""
+    """What the picture is that of: the machine, one stuck, spiking or failed sensor, or one tag
+    that drifts slowly."""
     sensor: str | None
-    """The tag at fault when `kind` is one of a sensor."""
+    """The tag at fault when `kind` is one of a sensor or a drift."""
     tags: tuple[TagPart, ...]
     """Every tag, largest share first."""
     evidence: dict[str, float]

@@ -13,6 +13,7 @@ import numpy as np
 from sensor_ad import event_plots, model_plots, quality_plots, run_plots, slow_plots, wording
 from sensor_ad.durable import replacing, write_text
 from sensor_ad.event_table import events_csv
+from sensor_ad.horizons import time_scales
 from sensor_ad.pages import Picture, render
 from sensor_ad.records import (
     Availability,
@@ -39,6 +40,9 @@ FEWEST_STATES = 20
 TSNE_ALT = "Map of the machine's states on which neighbours stay neighbours (t-SNE), by event"
 MOST_TAG_ROWS = 200
 """Lines of the data quality table."""
+
+LEFT_BEHIND = 2
+"""Windows that a score stays above the limit after an event's end, from which on that is told."""
 
 Progress = Callable[[int, int], None]
 """Called with the pictures done and their number."""
@@ -147,6 +151,10 @@ class RunReport:
     """How much of each tag was there over time; None when not known."""
     slow: SlowChange | None = None
     """How each tag has slowly changed; None when that was not looked at."""
+    window_s: float = 0.0
+    """Length of a window, seconds."""
+    fade: float = 0.0
+    """Share of its highest excess over the limit below which an alarm ends."""
 
 
 def write_report(report: RunReport, folder: Path, progress: Progress | None = None) -> None:
@@ -170,7 +178,8 @@ def write_report(report: RunReport, folder: Path, progress: Progress | None = No
     for name, picture in pictures.items():
         with replacing(figures / f"{name}.png") as temporary:
             temporary.write_bytes(picture.png)
-    table = events_csv(report.events, report.period_s, ZoneInfo(report.timezone))
+    zone = ZoneInfo(report.timezone)
+    table = events_csv(report.events, report.period_s, report.window_s, zone)
     write_text(folder / "events.csv", table)
     write_text(folder / "index.html", page(report, pictures))
 
@@ -343,6 +352,13 @@ def page_facts(report: RunReport) -> dict[str, Any]:
         "lasted": {
             event.id: wording.duration(wording.duration_s(event, report.period_s))
             for event in events
+        },
+        "scales": {event.id: ", ".join(time_scales(event, report.window_s)) for event in events},
+        "left_behind": {
+            event.id
+            for event in events
+            if event.above_us
+            > max(event.end_us, event.raised_us) + LEFT_BEHIND * report.window_s * 1e6
         },
         "bars": {event.id: severity_bar(event.severity) for event in events},
         "units": {tag.name: tag.unit for tag in report.tags},

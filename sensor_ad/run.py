@@ -236,6 +236,8 @@ class ScoringRun:
             back_test=fitted.limit.tested,
             back_test_brief=fitted.limit.tested_briefly,
             slow=result.slow,
+            window_s=fitted.scorer.window * self._grid.period_us / 1e6,
+            fade=config.events.fade,
         )
 
     def record(self, run: str, result: RunResult, seconds: dict[str, float]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from sensor_ad.alarms import AlarmState, EventRules
 from sensor_ad.dense import ROW, SPIKE
+from sensor_ad.drift_events import with_drift_events
 from sensor_ad.events import EventContext, EventTracker, OpenEvent, event_id, finish_events
 from sensor_ad.fitting import Fitted
 from sensor_ad.grid import Grid
@@ -178,6 +179,14 @@ class RunFolder:
         _go_on(sums, before, self._rules.pause)
         events, snippets = finish_events(sums, rows, context)
         events, snippets, masked = with_sensor_events(events, snippets, stretches, rows, context)
+        slow = judge_slow_change(
+            self.slow.slots(),
+            self._fitted.slow,
+            preparation.tags,
+            preparation.kinds,
+            int(self._grid.time_us(np.array(self.coverage.first or 0))),
+        )
+        events = with_drift_events(events, slow, context)
         del rows
         self._spool_path.unlink()
         return RunResult(
@@ -188,13 +197,7 @@ class RunFolder:
             event_latents=self._latents_of(events),
             states=self._sample(),
             masked=masked,
-            slow=judge_slow_change(
-                self.slow.slots(),
-                self._fitted.slow,
-                preparation.tags,
-                preparation.kinds,
-                int(self._grid.time_us(np.array(self.coverage.first or 0))),
-            ),
+            slow=slow,
             slow_state={} if self._fitted.slow is None else self.slow.state(),
             short=sum(one.rows < self._rules.min_rows for one in sums),
             recent_events=_recent(

@@ -15,6 +15,7 @@ KIND_WORDS = {
     "stuck sensor": "stuck sensor {}",
     "spikes": "spikes on {}",
     "failed sensor": "failed sensor {}",
+    "drift": "slow drift of {}",
 }
 """Kind of an event -> what is said of it; the braces take the sensor's name."""
 
@@ -27,6 +28,8 @@ KIND_ADVICE = {
     "Check wiring, earthing and the signal converter before the machine.",
     "failed sensor": "One reading left its range or disagrees with all the others. "
     "Check this sensor and its wiring before the machine.",
+    "drift": "Over days, one tag has left what the others make of it. "
+    "Check its sensor's calibration, then what wears or fouls slowly.",
 }
 """Kind of an event -> where to look first."""
 

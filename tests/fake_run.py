@@ -83,6 +83,8 @@ def make_event(
         id=f"E{number}",
         start_us=start,
         end_us=start + int(hours * 3600e6) - 60_000_000,
+        raised_us=start + int(hours * 900e6),
+        above_us=start + int(hours * 3600e6) - 60_000_000,
         open=still_open,
         peak=severity * LIMIT,
         peak_us=start + int(hours * 1800e6),
@@ -136,6 +138,7 @@ def make_snippet(event: Event, tags: tuple[Tag, ...], seed: int = 0) -> Snippet:
         1.2 * spread,
         contribution[keep],
         score[keep],
+        0.9 * score[keep],
         evidence[keep],
     )
 
@@ -303,6 +306,8 @@ def make_report(hostile: bool = False) -> RunReport:
     }
     epochs = range(1, 41)
     return RunReport(
+        window_s=3840.0,
+        fade=0.4,
         asset="Pump 1, cooling water",
         run="2026-04-10T06-00",
         model="2026-03-20T11-40",

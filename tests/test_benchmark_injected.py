@@ -118,7 +118,7 @@ def test_normal_spreads_look_at_running_rows_only():
 
 def scores_of(values):
     times = pd.date_range("2026-01-01", periods=len(values), freq="1min", tz="UTC")
-    return pd.DataFrame({"score": np.array(values, dtype=float)}, index=times)
+    return pd.DataFrame({"causal_score": np.array(values, dtype=float)}, index=times)
 
 
 def limit(value, budget):
@@ -168,6 +168,8 @@ def event(start, stop, tag, sensor=None):
         id="e",
         start_us=start_us,
         end_us=end_us,
+        raised_us=start_us,
+        above_us=end_us,
         open=False,
         peak=6.0,
         peak_us=start_us,
@@ -196,7 +198,12 @@ def test_outcomes_by_hand(capsys):
     times = scores_of(normal).index
 
     found = outcomes(
-        faults, times, scores_of(broken)["score"], scores_of(normal)["score"], events, [5.0, 2.0]
+        faults,
+        times,
+        scores_of(broken)["causal_score"],
+        scores_of(normal)["causal_score"],
+        events,
+        [5.0, 2.0],
     )
 
     assert [one.by_budget for one in found] == [(True, True), (False, False), (False, False)]
@@ -207,7 +214,7 @@ def test_outcomes_by_hand(capsys):
 
 def test_print_outcomes_shows_shares(capsys):
     fault = Injected("step", "flow", 1.0, 100, 280)
-    flat = {value: scores_of([value] * 400)["score"] for value in (0, 9)}
+    flat = {value: scores_of([value] * 400)["causal_score"] for value in (0, 9)}
     found = [
         outcomes([fault], flat[0].index, flat[value], flat[value], [], [1.0, 1.0, 1.0])[0]
         for value in (9, 0)

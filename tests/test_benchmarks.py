@@ -58,13 +58,19 @@ def test_lowest_where_unknown_is_below_all():
 def test_at_rows_nearest_row_within_half_a_period():
     grid = pd.date_range("2026-01-01", periods=4, freq="2s", tz="UTC")
     scores = pd.DataFrame(
-        {"score": [1.0, 2.0, np.nan, 4.0], "alarm": [False, True, False, True]}, index=grid
+        {
+            "score": [1.0, 2.0, np.nan, 4.0],
+            "causal_score": [5.0, 6.0, 7.0, 8.0],
+            "alarm": [False, True, False, True],
+        },
+        index=grid,
     )
     times = grid[0] + pd.to_timedelta([0.4, 2, 4, 6.9, 9], unit="s")
 
     rows = at_rows(scores, times, period_s=2.0)
 
     np.testing.assert_array_equal(rows["score"], [1.0, 2.0, np.nan, 4.0, np.nan])
+    np.testing.assert_array_equal(rows["causal_score"], [5.0, 6.0, 7.0, 8.0, np.nan])
     assert rows["alarm"].tolist() == [False, True, False, True, False]
 
 

@@ -24,9 +24,11 @@ EVIDENCE = [
     "nearest",
     "pyod_IForest",
     "level_shift",
+    "slow_shift",
     "pattern",
-    "pattern_change",
     "pattern_rest",
+    "pattern_change",
+    "pattern_change_rest",
 ]
 TAGS = ["flow", "pressure", "temperature", "energy"]
 COMMANDS = [
@@ -165,13 +167,17 @@ def test_scores(scored):
     told = json.loads(ended.out)
     scores = pd.read_parquet(run / "scores.parquet")
 
-    assert list(scores.columns) == ["time", "score", *EVIDENCE, "alarm", "scorable"]
+    assert list(scores.columns) == ["time", "score", "causal_score", *EVIDENCE, "alarm", "scorable"]
     assert scores["time"].is_monotonic_increasing
     assert str(scores["time"].dt.tz) == "UTC"
     assert len(scores) == told["rows"]
     assert scores["scorable"].sum() == told["scorable_rows"]
-    assert scores.loc[scores["scorable"], ["score", *EVIDENCE]].notna().all(axis=None)
-    assert (scores["alarm"] == (scores["scorable"] & (scores["score"] > told["limit"]))).all()
+    assert (
+        scores.loc[scores["scorable"], ["score", "causal_score", *EVIDENCE]].notna().all(axis=None)
+    )
+    above = scores["scorable"] & (scores["causal_score"] > told["limit"])
+    assert scores["alarm"].any()
+    assert (scores["alarm"] <= above).all()
     times = scores["time"].astype("int64")
     covered = sum((times >= e["start_us"]) & (times <= e["end_us"]) for e in told["events"])
     assert (covered[scores["alarm"]] == 1).all(), "each alarm lies in one event"

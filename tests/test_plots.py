@@ -202,6 +202,7 @@ def test_event_is_drawn_from_few_rows_and_missing_readings(rows: int) -> None:
         band=np.full(len(TAGS), np.nan),
         contribution=whole.contribution[:rows],
         score=np.full(rows, np.nan),
+        causal=np.full(rows, np.nan),
         evidence=np.full((rows, len(EVIDENCE)), np.nan),
     )
     opened(event_plots.event_png(event, snippet, TAGS, LIMIT, EVIDENCE, BERLIN))

@@ -205,7 +205,7 @@ def test_times_are_the_plants_when_clocks_change() -> None:
     assert wording.clock(before, zone) == "2026-03-29 01:59"
     assert wording.clock(after, zone) == "2026-03-29 03:00"
     event = replace(make_event(1, 0, 1, 2.0, TAGS), start_us=before, end_us=after)
-    row = next(csv.DictReader(event_table.events_csv([event], 60, zone).splitlines()))
+    row = next(csv.DictReader(event_table.events_csv([event], 60, 3840, zone).splitlines()))
     assert row["start"] == "2026-03-29T01:59:00+01:00"
     assert row["end"] == "2026-03-29T03:00:00+02:00"
     assert row["end_utc"] == "2026-03-29T01:00:00+00:00"
