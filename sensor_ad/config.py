@@ -316,10 +316,10 @@ class EventSettings(_Section):
         None, ge=0, description="Alarms closer than this are one event; one window if unset."
     )
     fade: float = Field(
-        0.4,
+        0.33,
         ge=0,
         lt=1,
-        description="An alarm is over when so much of its highest excess over the limit is left.",
+        description="An alarm fades at so much of its highest excess over the limit.",
     )
     release: float = Field(
         1.0,

@@ -119,6 +119,11 @@ class Mahalanobis:
         self._mean, self._whiten = arrays["mean"], arrays["whiten"]
 
 
+LEVEL_FLOOR = 0.1
+"""Least deviation of a level, scaled units: what never moved, a command that was never given, may
+move once without drowning everything else."""
+
+
 class LevelShift:
     """Squared Mahalanobis distance of the levels that are known.
 
@@ -139,7 +144,8 @@ class LevelShift:
         whole = (share >= KNOWN_SHARE * self._usual).all(axis=1)
         chosen = level[whole] if 2 * whole.sum() >= len(level) else level
         # Shrinking the covariance towards a ball would hide tags that move less than others.
-        self._scale = Standardiser.fitted(chosen)
+        fitted = Standardiser.fitted(chosen)
+        self._scale = Standardiser(fitted.mean, np.maximum(fitted.deviation, LEVEL_FLOOR))
         self._whole.fit(self._scale(chosen))
 
     def score(self, level: Floats, seen: Floats) -> Floats:

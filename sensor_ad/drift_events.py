@@ -52,7 +52,7 @@ def _event(
         start_us=drift.start_us,
         end_us=end_us,
         raised_us=raised_us,
-        above_us=end_us,
+        faded_us=end_us,
         open=drift.open,
         peak=severity * context.limit,
         peak_us=end_us,

@@ -31,6 +31,8 @@ SPIKE_SHARE = 0.8
 """Share of the leading tag's abnormal rows that must be spikes."""
 LEADING_SHARE = 0.5
 """A sensor is blamed only if it carries this share of the event."""
+NEVER = -1
+"""Row of an alarm that was not."""
 SNIPPET_ROWS = 3000
 """Rows of an event that are kept for pictures."""
 
@@ -41,13 +43,13 @@ class OpenEvent:
 
     start: int
     end: int
-    """First and last alarm row (grid rows)."""
+    """First alarm row, and last row above the limit, alarm or faded (grid rows)."""
     alarm_rows: int
     peak: float
     """Highest causal score."""
     peak_row: int
-    above: int
-    """Last row above the limit, alarm or not, before the score was below it again."""
+    faded: int
+    """Last alarm row."""
     id: str = ""
     """Given when it goes on from the export before."""
     began: int | None = None
@@ -70,30 +72,18 @@ class EventTracker:
     def add(self, tile: ScoredTile) -> Bools:
         """Take the next tile; returns (T,) which of its rows are alarms."""
         alarm, faded = self.state.add(tile.causal, tile.scorable, tile.index)
-        at = np.flatnonzero(alarm)
+        at = np.flatnonzero(alarm | faded)
         if len(at):
             index = tile.index[at]
             starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self._pause) + 1])
             stops = np.concatenate([starts[1:], [len(at)]])
             for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-                self._merge(_open(tile, at[start:stop]))
-        self._note(tile.index[faded])
+                self._merge(_open(tile, at[start:stop], alarm))
         return alarm
 
     @property
     def _pause(self) -> int:
         return self.state.rules.pause
-
-    def _note(self, faded: Ints) -> None:
-        """Keep until when events stayed above the limit."""
-        if not len(faded) or not self.events:
-            return
-        starts = np.array([event.start for event in self.events])
-        owner = np.searchsorted(starts, faded, side="right") - 1
-        last = np.append(np.flatnonzero(np.diff(owner)), len(owner) - 1)
-        for k in last.tolist():
-            event = self.events[max(int(owner[k]), 0)]
-            event.above = max(event.above, int(faded[k]))
 
     def _merge(self, new: OpenEvent) -> None:
         last = self.events[-1] if self.events else None
@@ -102,20 +92,20 @@ class EventTracker:
             return
         if new.peak > last.peak:
             last.peak, last.peak_row = new.peak, new.peak_row
-        last.end, last.above = new.end, max(last.above, new.above)
+        last.end, last.faded = new.end, max(last.faded, new.faded)
         last.alarm_rows += new.alarm_rows
 
 
-def _open(tile: ScoredTile, at: Ints) -> OpenEvent:
-    score = tile.causal[at]
+def _open(tile: ScoredTile, at: Ints, alarm: Bools) -> OpenEvent:
+    score, raised = tile.causal[at], at[alarm[at]]
     peak = int(score.argmax())
     return OpenEvent(
         start=int(tile.index[at[0]]),
         end=int(tile.index[at[-1]]),
-        alarm_rows=len(at),
+        alarm_rows=len(raised),
         peak=float(score[peak]),
         peak_row=int(tile.index[at[peak]]),
-        above=int(tile.index[at[-1]]),
+        faded=int(tile.index[raised[-1]]) if len(raised) else NEVER,
     )
 
 
@@ -221,9 +211,9 @@ def _finish(
     order = np.argsort(-shares, kind="stable")
     onsets = _onsets(around, end, int(order[0]))
     kind, sensor = _picture(inside, around, int(order[0]), float(shares[order[0]]), context)
-    start_us, end_us, peak_us, raised_us, above_us = (
+    start_us, end_us, peak_us, raised_us, faded_us = (
         int(context.grid.time_us(np.array(row)))
-        for row in (start, end, one.peak_row, one.start, one.above)
+        for row in (start, end, one.peak_row, one.start, one.faded)
     )
     severity = one.peak / max(context.limit, 1e-12)
     return Event(
@@ -231,7 +221,7 @@ def _finish(
         start_us=start_us,
         end_us=end_us,
         raised_us=raised_us,
-        above_us=above_us,
+        faded_us=faded_us,
         open=context.last_row - one.end <= context.rules.pause,
         peak=one.peak,
         peak_us=peak_us,

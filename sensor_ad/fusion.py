@@ -36,9 +36,10 @@ VOICES = (*LEVEL_KINDS, *PATTERN_KINDS)
 """Kinds with a voice of their own. All others are the network's and have one together: half of it
 is the reconstruction, half are whatever detectors on the latents, and what the network brings
 itself."""
-BEYOND = float(np.log2(3 / 2))
-"""Off their doublings: twice the most that was ever normal is the edge of normal. What was passed
-once in N normal rows is passed twofold, if its tail is exponential, once in N²."""
+BEYOND = {SPIKE: float(np.log2(3 / 2)), STAND_STILL: 0.0}
+"""Off their doublings. Twice the highest spike that was ever normal is the edge of normal: what was
+passed once in N normal rows is passed twofold, if its tail is exponential, once in N². A tag that
+stands still is at that edge when it has done so for as long as ever."""
 NORMAL_QUANTILE, STRETCHES = 0.999, 4
 """“The most that is normal” of a kind of evidence: this quantile of each of so many stretches of
 normal rows, the geometric mean of all: that of one stretch alone hangs on chance."""
@@ -48,7 +49,7 @@ MOST_SMOOTHED = 64
 """Rows, at most."""
 USUAL_EXCESS = 0.05
 """Mean excess over a high quantile, in doublings, where there is too little data to tell."""
-CAUSAL_SHARE = 8
+CAUSAL_SHARE = 4
 """The causal score is smoothed over a window divided by this, of rows that have passed."""
 SMALLEST = 1e-12
 
@@ -153,10 +154,10 @@ def fuse(
     if steps:
         found = np.stack([ratios[name](values) for name, values in steps.items()], axis=1)
         mapped |= dict(zip(steps, steps_to_rows(found, align).T, strict=True))
-    sensors = [mapped.pop(name) for name in SENSOR_KINDS if name in mapped]
+    sensors = [mapped.pop(name) - BEYOND[name] for name in SENSOR_KINDS if name in mapped]
     joined = smoothed(_mean_of_voices(mapped), scorable, smoothed_rows(window))
     for values in sensors:
-        joined = np.maximum(joined, values - BEYOND)
+        joined = np.maximum(joined, values)
     return joined
 
 
@@ -191,10 +192,10 @@ def fuse_causal(
             usual = ratios[name].usual
             known = np.where(held, ratios[name](values)[last], usual)
             late[name] = _later(known, reach.rows(name), usual)
-    sensors = [late.pop(name) for name in SENSOR_KINDS if name in late]
+    sensors = [late.pop(name) - BEYOND[name] for name in SENSOR_KINDS if name in late]
     joined = _trailing(_mean_of_voices(late), max(1, reach.window // CAUSAL_SHARE))
     for values in sensors:
-        joined = np.maximum(joined, values - BEYOND)
+        joined = np.maximum(joined, values)
     return joined
 
 

@@ -87,9 +87,9 @@ class Event:
     """First and last row by the offline score, UTC microseconds (both inclusive)."""
     raised_us: int
     """First alarm row: when it was, or would have been, known."""
-    above_us: int
-    """Last row of the causal score above the limit; later than the last alarm when the fault left
-    something behind."""
+    faded_us: int
+    """Last alarm row: from then on little was left of the event, though the score may have stayed
+    above the limit."""
     open: bool
     """True when the export ended before the event did."""
     peak: float

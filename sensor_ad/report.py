@@ -41,8 +41,8 @@ TSNE_ALT = "Map of the machine's states on which neighbours stay neighbours (t-S
 MOST_TAG_ROWS = 200
 """Lines of the data quality table."""
 
-LEFT_BEHIND = 2
-"""Windows that a score stays above the limit after an event's end, from which on that is told."""
+FADED_LONG = 2
+"""Windows by which an event outlasts its last alarm, from which on that is told."""
 
 Progress = Callable[[int, int], None]
 """Called with the pictures done and their number."""
@@ -354,11 +354,10 @@ def page_facts(report: RunReport) -> dict[str, Any]:
             for event in events
         },
         "scales": {event.id: ", ".join(time_scales(event, report.window_s)) for event in events},
-        "left_behind": {
+        "faded_long": {
             event.id
             for event in events
-            if event.above_us
-            > max(event.end_us, event.raised_us) + LEFT_BEHIND * report.window_s * 1e6
+            if event.end_us > event.faded_us + FADED_LONG * report.window_s * 1e6
         },
         "bars": {event.id: severity_bar(event.severity) for event in events},
         "units": {tag.name: tag.unit for tag in report.tags},

@@ -112,8 +112,8 @@ class RunFolder:
         state = self._tracker.state
         state.last = first - 1
         for event in before:
-            if event["start"] < first <= event["above"] + 1:
-                state.on |= bool(first <= event["end"] + 1)
+            if event["start"] < first <= event["end"] + 1:
+                state.on |= bool(first <= event["faded"] + 1)
                 state.highest = max(state.highest, event["peak"] - state.limit)
 
     def add(self, tile: ScoredTile, shown: Ints | None = None) -> None:
@@ -251,10 +251,10 @@ def _recent(sums: list[OpenEvent], since: int, grid: Grid) -> list[dict[str, Any
             "end": one.end,
             "began": one.start if one.began is None else one.began,
             "peak": one.peak,
-            "above": one.above,
+            "faded": one.faded,
         }
         for one in sums
-        if one.above >= since
+        if one.end >= since
     ]
 
 

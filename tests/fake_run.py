@@ -84,7 +84,7 @@ def make_event(
         start_us=start,
         end_us=start + int(hours * 3600e6) - 60_000_000,
         raised_us=start + int(hours * 900e6),
-        above_us=start + int(hours * 3600e6) - 60_000_000,
+        faded_us=start + int(hours * 3600e6) - 60_000_000,
         open=still_open,
         peak=severity * LIMIT,
         peak_us=start + int(hours * 1800e6),

@@ -42,7 +42,7 @@ def test_merging_equals_naive_however_cut(case, pause):
         peak = max(group, key=lambda k: tile.causal[k])
         assert (event.start, event.end) == (tile.index[group[0]], tile.index[group[-1]])
         assert (event.peak, event.peak_row) == (tile.causal[peak], tile.index[peak])
-        assert (event.alarm_rows, event.above) == (len(group), event.end)
+        assert (event.alarm_rows, event.faded) == (len(group), event.end)
 
 
 class Plant:
@@ -274,7 +274,7 @@ def test_snippet_of_a_long_event_is_thinned_to_its_worst_rows(tmp_path):
 
 def test_event_goes_on_under_its_name(tmp_path):
     sums = OpenEvent(
-        start=START, end=START + 2, alarm_rows=3, peak=2.0, peak_row=START + 1, above=START + 2,
+        start=START, end=START + 2, alarm_rows=3, peak=2.0, peak_row=START + 1, faded=START + 2,
         id="E20251231T235900",
     )  # fmt: skip
     plant = Plant()
@@ -336,7 +336,7 @@ def test_recent_events_are_left_for_the_next_export():
         "end": START + 60,
         "began": START + 50,
         "peak": 2.0,
-        "above": START + 60,
+        "faded": START + 60,
     }
     assert [one["id"] for one in _recent(sums, START + 2, GRID)] == ["E20260101T000000", "old"]
 
@@ -346,7 +346,7 @@ def times(*rows):
 
 
 def placed(event):
-    return (event.start_us, event.end_us, event.raised_us, event.above_us)
+    return (event.start_us, event.end_us, event.raised_us, event.faded_us)
 
 
 def test_event_is_raised_late_and_placed_where_it_was(tmp_path):
@@ -394,12 +394,13 @@ def test_event_begins_with_its_last_stretch_and_not_with_the_event_before(tmp_pa
                                                    times(112, 125, 122, 125)]  # fmt: skip
 
 
-def test_what_a_fault_leaves_behind_is_told(tmp_path):
+def test_what_a_fault_leaves_behind_is_part_of_its_event(tmp_path):
     plant = Plant()
     plant.fade = 0.5
     plant.alarm(100, 110, score=21.0, a=9.0)
-    plant.score[111:200] = plant.causal[111:200] = 3.0
+    plant.alarm(111, 199, score=3.0, a=2.0)
+    plant.alarm(150, 152, score=20.0)
     for points in ((), (105, 150), range(90, 210, 7)):
         (event,), _ = plant.events(tmp_path, points)
-        assert event.alarm_rows == 11
-        assert placed(event) == times(100, 110, 100, 199)
+        assert event.alarm_rows == 14
+        assert placed(event) == times(100, 199, 100, 152)

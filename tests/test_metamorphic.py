@@ -38,10 +38,31 @@ def same(one, other):
 
 def test_the_faults_show(whole):
     """Without alarms the rest of this file would prove little."""
+    time = whole.scores.index
+    within = np.zeros(len(time), bool)
+    for event in whole.result.events:
+        first, last = (
+            pd.Timestamp(us, unit="us", tz="UTC") for us in (event.start_us, event.end_us)
+        )
+        within |= (time >= first) & (time <= last)
     for start, stop in (plant.FAULT, plant.OPEN_FAULT):
-        inside = slice(plant.time_of(start), plant.time_of(stop - 1))
-        assert whole.scores.loc[inside, "alarm"].mean() > 0.9
+        inside = (time >= plant.time_of(start)) & (time < plant.time_of(stop))
+        assert within[inside].mean() > 0.9
+        assert whole.scores["alarm"][inside].any()
     assert 2 <= len(whole.result.events) <= 4
+
+
+@pytest.mark.parametrize("rows", [900, 1501, 2222])
+def test_what_comes_later_changes_no_causal_score(shared, bundle, whole, tmp_path, rows):
+    """So the rows of an export say what they would have said live; its alarms, too."""
+    path = write_csv(later().iloc[:rows], tmp_path / "first.csv")
+    first = score_export(shared.config, bundle, [path]).scores
+    assert len(first) == rows
+    then = whole.scores.loc[first.index]
+    near = first.index[-bundle.fitted.scorer.window :]
+    assert (first.loc[near, "score"] - then.loc[near, "score"]).abs().max() > 10 * CLOSE
+    np.testing.assert_allclose(first["causal_score"], then["causal_score"], atol=CLOSE, rtol=CLOSE)
+    assert (first["alarm"] == then["alarm"]).all()
 
 
 @pytest.mark.parametrize("block_bytes", [2_000, 33_333])
@@ -247,16 +268,17 @@ def test_open_event_goes_on_with_its_name(halves, whole):
 def test_alarm_is_held_over_the_cut(shared, bundle, whole, tmp_path):
     """A limit that only the fault's peak passes: the rest of the fault is held by the release."""
     fault = whole.scores.loc[plant.time_of(plant.FAULT[0]) : plant.time_of(plant.FAULT[1])]
-    limit = replace(bundle.fitted.limit, value=0.999 * float(fault["score"].max()))
+    limit = replace(bundle.fitted.limit, value=0.999 * float(fault["causal_score"].max()))
     high = replace(bundle, fitted=replace(bundle.fitted, limit=limit))
+    held = {"release": 0.1, "fade": 0.0}
     config = shared.config.model_copy(
-        update={"events": shared.config.events.model_copy(update={"release": 0.2})}
+        update={"events": shared.config.events.model_copy(update=held)}
     )
     truth = score_export(config, high, [shared.later])
-    peak = int((fault["score"].idxmax() - plant.time_of(0)) / pd.Timedelta(minutes=1))
-    held = peak + 10
+    peak = int((fault["causal_score"].idxmax() - plant.time_of(0)) / pd.Timedelta(minutes=1))
+    held = peak + 5
     assert truth.scores.loc[plant.time_of(held) : plant.time_of(held + 5), "alarm"].all()
-    assert truth.scores.loc[plant.time_of(held) :, "score"].max() < limit.value
+    assert truth.scores.loc[plant.time_of(held) :, "causal_score"].max() < limit.value
 
     cut = held + bundle.fitted.scorer.layout.halo
     parts = [later(plant.TRAIN_ROWS, cut), later(cut)]
