@@ -36,10 +36,10 @@ VOICES = (*LEVEL_KINDS, *PATTERN_KINDS)
 """Kinds with a voice of their own. All others are the network's and have one together: half of it
 is the reconstruction, half are whatever detectors on the latents, and what the network brings
 itself."""
-BEYOND = {SPIKE: float(np.log2(3 / 2)), STAND_STILL: 0.0}
+BEYOND = {SPIKE: float(np.log2(3 / 2)), STAND_STILL: float(np.log2(5 / 4))}
 """Off their doublings. Twice the highest spike that was ever normal is the edge of normal: what was
-passed once in N normal rows is passed twofold, if its tail is exponential, once in N². A tag that
-stands still is at that edge when it has done so for as long as ever."""
+passed once in N normal rows is passed twofold, if its tail is exponential, once in N². So is
+standing still for half as long again as ever."""
 NORMAL_QUANTILE, STRETCHES = 0.999, 4
 """“The most that is normal” of a kind of evidence: this quantile of each of so many stretches of
 normal rows, the geometric mean of all: that of one stretch alone hangs on chance."""
