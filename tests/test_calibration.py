@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensor_ad.calibration import Calibration
+from sensor_ad.calibration import PRIOR_WINDOWS, Calibration
 
 RANDOM = np.random.default_rng(3)
 LOG10_E = np.log10(np.e)
@@ -84,3 +84,15 @@ def test_order_of_the_values_does_not_matter():
     raw = np.linspace(-9, 9, 50)
     turned = Calibration.fitted(normal[::-1])(raw)
     np.testing.assert_array_equal(Calibration.fitted(normal)(raw), turned)
+
+
+def test_few_windows_draw_the_tail_to_what_is_usual():
+    normal = np.random.default_rng(0).exponential(1.0, 2000)
+    plain = Calibration.fitted(normal)
+    many = Calibration.fitted(normal, usual=0.2, windows=1e9)
+    some = Calibration.fitted(normal, usual=0.2, windows=PRIOR_WINDOWS)
+    few = Calibration.fitted(normal, usual=0.9, windows=1e-9)
+    assert many.slope == pytest.approx(plain.slope)
+    assert LOG10_E / some.slope == pytest.approx((LOG10_E / plain.slope + 0.2) / 2)
+    assert LOG10_E / few.slope == pytest.approx(0.9)
+    np.testing.assert_array_equal(some.values, plain.values)

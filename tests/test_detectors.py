@@ -12,6 +12,7 @@ from sensor_ad import detectors
 from sensor_ad.config import ScoringSettings
 from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 from sensor_ad.detectors import (
+    LEVEL_FLOOR,
     NEIGHBOURS,
     LevelShift,
     Mahalanobis,
@@ -234,6 +235,18 @@ def test_level_shift_that_knows_all_is_mahalanobis():
     plain.fit(scaled)
     for seen in (np.ones_like(level), np.full_like(level, 0.3), np.zeros_like(level)):
         np.testing.assert_array_equal(detector.score(level, seen), plain.score(scaled))
+
+
+def test_level_of_what_hardly_moved_may_move_once():
+    """A deviation of a thousandth counts as a tenth: scaled units have a size of their own."""
+    random = np.random.default_rng(0)
+    level = random.normal(size=(40, 2)) * [1.0, 1e-3]
+    seen = np.ones_like(level)
+    detector = LevelShift()
+    detector.fit(level, seen)
+    state, _ = detector.state()
+    assert state["scale_deviation"][1] == LEVEL_FLOOR
+    assert state["scale_deviation"][0] == pytest.approx(level[:, 0].std())
 
 
 def test_level_shift_asks_no_tag_to_move_as_far_as_another():

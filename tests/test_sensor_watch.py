@@ -12,6 +12,7 @@ from sensor_ad.grid import Grid, Rows
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Tag
 from sensor_ad.sensor_watch import (
+    COARSE,
     LOST,
     RAIL,
     STUCK,
@@ -215,6 +216,16 @@ def test_kinds_and_roles_that_are_not_judged():
     assert np.isinf(limits.stuck).all()
     assert np.isinf(limits.rail).all()
     assert limits.lost.tolist() == [32, np.inf, np.inf]
+
+
+def test_a_tag_in_coarse_steps_is_no_sooner_at_a_rail_than_stuck():
+    """Values repeat there, outside the training range too: a closing valve is no failed sensor."""
+    fine = usual()
+    coarse = replace(fine, repeats=np.array([0.0, COARSE + 0.01, COARSE]))
+    made = watch_limits(preparation(), coarse, WINDOW)
+    before = watch_limits(preparation(), fine, WINDOW)
+    assert made.rail[1] == made.stuck[1] > before.rail[1]
+    assert made.rail[[0, 2]].tolist() == before.rail[[0, 2]].tolist()
 
 
 def test_nothing_is_judged_without_a_limit():

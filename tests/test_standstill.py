@@ -79,3 +79,13 @@ def test_longest_stretch_without_a_value():
     both = np.arange(400) % 50 >= 45
     learnt = fitted(np.where(both, NAN, column), np.where(both, NAN, other))
     assert learnt.lost.tolist() == [9, 0]
+
+
+def test_share_of_repeats_tells_coarse_steps():
+    """Long rests of the machine do not count: 30 of 90 rows repeat the one before them."""
+    random = np.random.default_rng(0)
+    fine, coarse = random.normal(size=90), np.repeat(random.normal(size=60), [2] * 30 + [1] * 30)
+    stopped = np.zeros(500)
+    values = np.stack([np.append(fine, stopped), np.append(coarse, stopped)], axis=1)
+    learnt = fit_stand_still(values, ["continuous"] * 2, 64)
+    assert learnt.repeats.tolist() == pytest.approx([0.0, 1 / 3])
