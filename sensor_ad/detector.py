@@ -99,7 +99,7 @@ class Detector:
 
         Returns
         -------
-        One row per grid row, indexed by plant time: ``score`` (higher is more
+        One row per grid row, indexed by plant time: ``score`` and ``causal_score`` (higher is more
         abnormal, NaN where not scorable), one column per evidence, ``alarm``, ``scorable``.
         """
         bundle = self._ready()

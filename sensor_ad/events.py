@@ -57,7 +57,7 @@ class OpenEvent:
 
     @property
     def rows(self) -> int:
-        """Grid rows from the first alarm to the last, pauses between alarms among them."""
+        """Grid rows from the first alarm to the last row above the limit, pauses among them."""
         return self.end - self.start + 1
 
 
@@ -69,17 +69,18 @@ class EventTracker:
     """Which rows are alarms, and when these are one event."""
     events: list[OpenEvent] = field(default_factory=list)
 
-    def add(self, tile: ScoredTile) -> Bools:
-        """Take the next tile; returns (T,) which of its rows are alarms."""
+    def add(self, tile: ScoredTile) -> tuple[Bools, Bools]:
+        """Take the next tile; returns (T,) which rows are alarms, and which are within events."""
         alarm, faded = self.state.add(tile.causal, tile.scorable, tile.index)
-        at = np.flatnonzero(alarm | faded)
+        within: Bools = alarm | faded
+        at = np.flatnonzero(within)
         if len(at):
             index = tile.index[at]
             starts = np.concatenate([[0], np.flatnonzero(np.diff(index) > self._pause) + 1])
             stops = np.concatenate([starts[1:], [len(at)]])
             for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
                 self._merge(_open(tile, at[start:stop], alarm))
-        return alarm
+        return alarm, within
 
     @property
     def _pause(self) -> int:

@@ -124,8 +124,8 @@ class RunFolder:
         shown
             (K,) grid rows that pictures are wanted of, whatever their score.
         """
-        alarm = self._tracker.add(tile)
-        self._spool.add(tile, alarm if shown is None else alarm | np.isin(tile.index, shown))
+        alarm, within = self._tracker.add(tile)
+        self._spool.add(tile, within if shown is None else within | np.isin(tile.index, shown))
         self._timeline.add(tile, alarm)
         self.slow.add(tile.index, tile.actual, tile.expected, tile.scorable)
         self.coverage.add(tile)

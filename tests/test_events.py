@@ -33,7 +33,7 @@ def test_merging_equals_naive_however_cut(case, pause):
     tile, points = case
     tracker = EventTracker(AlarmState(LIMIT, EventRules(pause)))
 
-    alarm = np.concatenate([tracker.add(piece) for piece in pieces(tile, points)])
+    alarm = np.concatenate([tracker.add(piece)[0] for piece in pieces(tile, points)])
 
     groups = naive.merged_alarms(tile.index, tile.causal, tile.scorable, LIMIT, pause)
     assert np.flatnonzero(alarm).tolist() == sorted(k for group in groups for k in group)
@@ -72,7 +72,7 @@ class Plant:
         tracker = EventTracker(AlarmState(LIMIT, EventRules(PAUSE, fade=self.fade)))
         spool = Spool(folder / "spool", 3, 2, MARGIN + LATE)
         for piece in pieces(tile, points):
-            spool.add(piece, tracker.add(piece))
+            spool.add(piece, tracker.add(piece)[1])
         last = int(self.index[-1]) if last_row is None else last_row
         return finish_events(tracker.events, spool.close(), self.context(last, min_rows))
 
@@ -404,3 +404,14 @@ def test_what_a_fault_leaves_behind_is_part_of_its_event(tmp_path):
         (event,), _ = plant.events(tmp_path, points)
         assert event.alarm_rows == 14
         assert placed(event) == times(100, 199, 100, 152)
+
+
+def test_event_that_faded_for_long_ends_where_the_score_does(tmp_path):
+    """Longer than pictures show around alarms: its rows are kept, too."""
+    plant = Plant()
+    plant.fade = 0.5
+    plant.alarm(100, 105, score=21.0, a=9.0)
+    plant.alarm(106, 350, score=3.0, a=2.0)
+    assert 2 * (MARGIN + LATE) < 350 - 105
+    (event,), _ = plant.events(tmp_path)
+    assert placed(event) == times(100, 350, 100, 105)
