@@ -20,7 +20,7 @@ import numpy as np
 from sensor_ad.grid import Rows
 from sensor_ad.prepare import Preparation
 from sensor_ad.records import Bools, Floats, Ints
-from sensor_ad.standstill import StandStill
+from sensor_ad.standstill import COARSE, StandStill
 
 STUCK_TIMES = 10
 """A tag is stuck when it holds a value so many times as long as ever while it moved before …"""
@@ -32,9 +32,6 @@ LOST_TIMES, LOST_WINDOWS = 10, 2
 """The same for a tag without a usable value."""
 RAIL_TIMES, RAIL_ROWS = 2, 8
 """The same for a value outside the training range, and rows at least."""
-COARSE = 0.05
-"""A tag that repeats its last value in more of its rows reads in coarse steps: standing at one is
-no sign of a fault, and outside the training range it takes as long as inside."""
 RAIL_BEYOND = 0.5
 """It lies by so many training ranges outside."""
 IMPOSSIBLE = 50.0
@@ -143,6 +140,7 @@ def watch_limits(
     moving = measured & np.array([kind == "continuous" for kind in preparation.kinds], bool)
     stuck = np.maximum(STUCK_TIMES * usual.usual, STUCK_WINDOWS * window)
     rail = np.maximum(RAIL_TIMES * usual.usual, RAIL_ROWS)
+    # Standing at a coarse step outside the training range takes as long as inside.
     rail = np.where(usual.repeats > COARSE, stuck, rail)
     lost = np.maximum(LOST_TIMES * usual.lost, LOST_WINDOWS * window)
     low, high = preparation.low, preparation.high

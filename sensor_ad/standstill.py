@@ -1,7 +1,9 @@
 """Sensors that stand still: readings come in, how unusually long each tag held its value goes out.
 
 What is usual is learnt per tag. A value at which a tag rested for long in training (a stopped
-pump's current of 0) may be held for long again; any other value may not.
+pump's current of 0) may be held for long again; any other value may not. A tag that is read in
+coarse steps (a temperature to the degree, at night) holds many values for long: it rests at those
+to which it came back, and for the others its longest hold is what is usual.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ RESTING_SHARE = 2
 LONG_REST = 4
 """A rest longer than so many windows is the machine's, whatever steps its tag is read in."""
 MOST_RESTING = 16
-"""A tag that rested at more values is stored by exception, or rarely moves: not judged."""
+"""A tag that rested at more values is stored by exception, or rarely moves: not judged. One of
+coarse steps is, unless one of its rests is the machine's: it has no values to rest at, then."""
+COARSE = 0.05
+"""A tag that repeats its last value in more of its rows reads in coarse steps: standing at one is
+no sign of a fault."""
+COARSE_RESTS = 3
+"""Such a tag rests at a value at which it stood for long so many times, or once as a machine does:
+once or twice, it just did not move."""
 LEAST_HOLD = 4
 """Standing still for so many rows is usual for every tag."""
 
@@ -95,19 +104,28 @@ def fit_stand_still(values: Floats, kinds: Sequence[str], window: int) -> StandS
         if kinds[c] != "continuous":
             continue
         column = values[:, c]
-        ends = np.flatnonzero(np.append(column[1:] != column[:-1], True))
-        holds = _holds(column)[ends]
-        rests = np.unique(column[ends[(holds > longest) & np.isfinite(column[ends])]])
+        ends = np.flatnonzero(np.append(column[1:] != column[:-1], True) & np.isfinite(column))
+        held, holds = column[ends], _holds(column)[ends]
+        long, machine = holds > longest, holds > LONG_REST * window
+        repeats[c] = _repeats(holds[~machine])
+        rests, times = np.unique(held[long], return_counts=True)
+        if _repeats(holds[~long]) > COARSE:
+            rests = rests[(times >= COARSE_RESTS) | np.isin(rests, held[machine])]
+            if len(rests) > MOST_RESTING and not machine.any():
+                rests = rests[:0]
         if len(rests) > MOST_RESTING:
             continue
         resting[c, : len(rests)] = rests
-        brief = holds[np.isfinite(column[ends]) & (holds <= LONG_REST * window)]
-        repeats[c] = 1 - len(brief) / max(int(brief.sum()), 1)
-        moving = holds[np.isfinite(column[ends]) & ~np.isin(column[ends], rests)]
+        moving = holds[~np.isin(held, rests)]
         if len(moving):
             usual[c] = max(LEAST_HOLD, int(moving.max()))
     lost = _longest_missing(values)
     return StandStill(usual, resting, cap=window, lost=lost, repeats=repeats)
+
+
+def _repeats(holds: Ints) -> float:
+    """Share of the rows of some stretches of equal values that repeat the row before."""
+    return 1 - len(holds) / int(holds.sum()) if len(holds) else 0.0
 
 
 def _longest_missing(values: Floats) -> Floats:

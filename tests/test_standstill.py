@@ -51,6 +51,37 @@ def test_tag_that_rests_anywhere_is_not_judged():
     assert not fitted(column).judges
 
 
+def coarse(*rests):
+    """Make a tag of coarse steps, half of its rows repeats, that holds values for long."""
+    moving = np.repeat(np.arange(200.0) % 89, 2)
+    return np.concatenate([moving, *(np.full(int(rows), value) for value, rows in rests), moving])
+
+
+def test_coarse_steps_held_for_long_now_and_then_are_no_rests():
+    learnt = fitted(coarse((100.5, 12), (101.5, 11), (100.5, 10)))
+    assert np.isnan(learnt.resting).all()
+    assert learnt.usual.tolist() == [12]
+    assert learnt.ratio(np.full((40, 1), 100.5)).max() == pytest.approx(16 / 12)
+
+
+def test_coarse_tag_rests_where_it_came_back_to():
+    learnt = fitted(coarse((100.5, 12), (101.5, 11), (100.5, 10), (102.5, 9), (100.5, 14)))
+    assert learnt.resting[0, 0] == 100.5
+    assert learnt.usual.tolist() == [11]
+
+
+def test_coarse_tag_rests_where_the_machine_stood_once():
+    learnt = fitted(coarse((100.5, 12), (0.5, 65)))
+    assert learnt.resting[0, 0] == 0.5
+    assert learnt.usual.tolist() == [12]
+
+
+def test_coarse_tag_that_holds_any_value_is_judged_by_the_longest():
+    rests = [(100.5 + value, 9 + time) for time in range(3) for value in range(MOST_RESTING + 1)]
+    assert fitted(coarse(*rests)).usual.tolist() == [11]
+    assert not fitted(coarse(*rests, (0.5, 65))).judges
+
+
 def test_ratio_counts_up_and_starts_anew():
     learnt = StandStill(
         np.array([2.0]), np.full((1, 1), NAN), cap=4, lost=np.zeros(1), repeats=np.zeros(1)
