@@ -23,11 +23,11 @@ from safetensors.torch import load_file, save_file
 from sensor_ad import __version__
 from sensor_ad.calibration import Calibration
 from sensor_ad.config import NETWORK_WORDS, Config, make_config, to_table
-from sensor_ad.detectors import LevelShift, Standardiser, column_name, make_detector
+from sensor_ad.detectors import Standardiser, column_name, make_detector
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
-from sensor_ad.fusion import LEVEL_KINDS, Ratio
+from sensor_ad.fusion import Ratio
 from sensor_ad.grid import Layout
 from sensor_ad.limits import limit_arrays, limit_facts, limit_from
 from sensor_ad.manifest import (
@@ -43,7 +43,7 @@ from sensor_ad.models import make_network
 from sensor_ad.patterns import Patterns, View
 from sensor_ad.prepare import from_json, known_inputs, to_json
 from sensor_ad.records import Floats
-from sensor_ad.scoring import LatentDetectors, Scorer
+from sensor_ad.scoring import LatentDetectors, Scorer, make_shifts
 from sensor_ad.slow_normal import SlowNormal
 from sensor_ad.standstill import StandStill
 from sensor_ad.trees import sound_trees
@@ -274,7 +274,7 @@ def _estimators(fitted: Fitted, config: Config) -> dict[str, tuple[dict[str, Flo
     states = {
         name: detectors.detectors[column_name(name)].state() for name in config.scoring.detectors
     }
-    states |= {name: detector.state() for name, detector in detectors.levels.items()}
+    states |= {name: shift.state() for name, shift in detectors.shifts.items()}
     return states
 
 
@@ -317,11 +317,11 @@ def _detectors(folder: Path, config: Config, arrays: dict[str, Any]) -> LatentDe
         estimator = _load_estimator(file, name, width) if name in ALLOWED_TYPES else None
         detector.restore(arrays_of(name), estimator)
         detectors[column_name(name)] = detector
-    levels = {name: LevelShift() for name in LEVEL_KINDS if config.scoring.level_shift}
-    for name, level in levels.items():
-        level.restore(arrays_of(name), None)
+    shifts = make_shifts(config.scoring)
+    for name, shift in shifts.items():
+        shift.restore(arrays_of(name), None)
     standardiser = Standardiser(arrays["standardiser/mean"], arrays["standardiser/deviation"])
-    return LatentDetectors(standardiser, detectors, levels)
+    return LatentDetectors(standardiser, detectors, shifts)
 
 
 def _load_estimator(file: Path, name: str, width: int) -> Any:

@@ -28,6 +28,11 @@ SPIKE, ROW = 0, 1
 LEVEL_WINDOWS = (2, 4)
 """Levels are means over so many windows: faults that last show in them, noise does not; slow ones
 show in the longer."""
+SPREAD_WINDOWS = 1
+"""How much a tag moves is taken over so many windows, about its own mean over an eighth of one:
+noise and fast swings, whatever its level."""
+LEAST_SPREAD = 0.1
+"""Scaled units: whatever moves less, hardly moves."""
 LEAST_HALF = 0.25
 """Observed share of a half window from which its mean counts."""
 THERE = 0.5
@@ -55,9 +60,10 @@ class Dense:
     latents: torch.Tensor
     """(J, 2D) float64 mean and spread of the latents pooled over a window."""
     level: torch.Tensor
-    """(2, J, C) mean of the scaled readings over two and over four windows."""
+    """(3, J, C) mean of the scaled readings over two and over four windows, and the logarithm of
+    their variance about a moving mean, over one (0 where next to nothing moves)."""
     seen: torch.Tensor
-    """(2, J, C) share of these windows that was observed."""
+    """(3, J, C) share of these windows that was observed."""
     cover: torch.Tensor
     """(J,) share of the window that was observed of the tags that were there, if most were."""
     x: torch.Tensor
@@ -132,12 +138,16 @@ def run_tile(
         cells = seen if opinion is None else _step_means(mask, step)
         # Scaled values are 0 where unobserved.
         means_of_steps = _step_means(x, step)
-        levels = [windows * window for windows in LEVEL_WINDOWS]
-        observed = [_around(cells, rows, step) for rows in levels]
+        lengths = [windows * window for windows in (*LEVEL_WINDOWS, SPREAD_WINDOWS)]
+        observed = [_around(cells, rows, step) for rows in lengths]
+        moved = _step_means(_squared_deviations(x, mask, window), step)
         level = [
-            weighted(_around(means_of_steps, rows, step), known)
-            for rows, known in zip(levels, observed, strict=True)
+            weighted(_around(part, rows, step), known)
+            for part, rows, known in zip(
+                (means_of_steps, means_of_steps, moved), lengths, observed, strict=True
+            )
         ]
+        level[-1] = torch.log1p(level[-1] / LEAST_SPREAD**2)
         informed = network.informed(mask)
         shown = mask if informed is None else mask * informed
         # A forecaster cannot judge a row without its history; others can, with half a window less.
@@ -189,9 +199,21 @@ def network_inputs(
 
 def _brief(residual: torch.Tensor, mask: torch.Tensor, window: int) -> torch.Tensor:
     """(3, N, C, P) absolute residual as a spike, of the row, and over an eighth of a window."""
-    short = max(3, window // SHORT_SHARE + 1)
+    short = short_rows(window)
     mean = weighted(means(residual, short), means(mask, short))
     return torch.stack([_spikes(residual, mask), residual.abs(), mean.abs_().mul_(mask)])
+
+
+def short_rows(window: int) -> int:
+    """Rows of a mean over an eighth of a window."""
+    return max(3, window // SHORT_SHARE + 1)
+
+
+def _squared_deviations(x: torch.Tensor, mask: torch.Tensor, window: int) -> torch.Tensor:
+    """(N, C, P) squared deviation of the readings from their moving mean, 0 where unobserved."""
+    size = short_rows(window)
+    mean = weighted(means(x, size), means(mask, size))
+    return mean.sub_(x).square_().mul_(mask)
 
 
 def means(values: torch.Tensor, size: int) -> torch.Tensor:

@@ -78,12 +78,19 @@ class Mahalanobis:
         self._mean: Floats = np.empty(0)
         self._whiten: Floats = np.empty((0, 0))
 
-    def fit(self, features: Floats) -> None:
-        """Learn mean and covariance from (N, D) features."""
+    def fit(self, features: Floats, more: Floats | float = 0.0) -> None:
+        """Learn mean and covariance from (N, D) features.
+
+        Parameters
+        ----------
+        more
+            (D,) variance beyond that seen.
+        """
         from sklearn.covariance import ledoit_wolf
 
         features = _checked(features, None)
         covariance, _ = ledoit_wolf(features)
+        covariance = covariance + more * np.eye(len(covariance))
         values, vectors = np.linalg.eigh(covariance)
         # A direction without any spread must not become infinitely telling.
         values = np.maximum(values, SPREAD_FLOOR**2 * max(values.max(), 1e-12))
@@ -119,19 +126,21 @@ class Mahalanobis:
         self._mean, self._whiten = arrays["mean"], arrays["whiten"]
 
 
-LEVEL_FLOOR = 0.1
-"""Least deviation of a level, scaled units: what never moved, a command that was never given, may
-move once without drowning everything else."""
-
-
-class LevelShift:
-    """Squared Mahalanobis distance of the levels that are known.
+class Shift:
+    """Squared Mahalanobis distance of what is known of the tags: their levels, or their spreads.
 
     A level is not known when less of its window was observed than usual, next to the other tags: a
     mean over the rest would be at odds with the tags that went on, and no mean at all even more.
+
+    Parameters
+    ----------
+    floor
+        Least deviation of a level that is normal: what never moved, a command that was never given,
+        may move once without drowning everything else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, floor: float) -> None:
+        self._floor = floor
         self._scale = Standardiser(np.empty(0), np.empty(0))
         self._whole = Mahalanobis()
         self._usual: Floats = np.empty(0)
@@ -145,8 +154,11 @@ class LevelShift:
         chosen = level[whole] if 2 * whole.sum() >= len(level) else level
         # Shrinking the covariance towards a ball would hide tags that move less than others.
         fitted = Standardiser.fitted(chosen)
-        self._scale = Standardiser(fitted.mean, np.maximum(fitted.deviation, LEVEL_FLOOR))
-        self._whole.fit(self._scale(chosen))
+        self._scale = Standardiser(fitted.mean, np.maximum(fitted.deviation, self._floor))
+        # The variance that is missing to the floor: without it, what never moved would still weigh
+        # more than all others as soon as there is history enough to be sure of it.
+        missing = 1 - np.square(fitted.deviation / self._scale.deviation)
+        self._whole.fit(self._scale(chosen), missing)
 
     def score(self, level: Floats, seen: Floats) -> Floats:
         """Give (N,) squared distances."""

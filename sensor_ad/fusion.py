@@ -20,22 +20,40 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sensor_ad.dense import LEVEL_WINDOWS, LONG_WINDOWS, means, steps_to_rows, weighted
-from sensor_ad.patterns import KINDS as PATTERN_KINDS
+from sensor_ad.dense import (
+    LEVEL_WINDOWS,
+    LONG_WINDOWS,
+    SPREAD_WINDOWS,
+    means,
+    short_rows,
+    steps_to_rows,
+    weighted,
+)
+from sensor_ad.patterns import CHANGE, CHANGE_REST, PATTERN, PATTERN_REST
 from sensor_ad.records import Bools, Floats
 
 RECONSTRUCTION = "reconstruction"
-LEVEL_KINDS = ("level_shift", "slow_shift")
-"""Of levels over two and over four windows."""
-SLOW_SHIFT = LEVEL_KINDS[1]
-"""The causal score does without: what it says comes two windows late, and stays as long."""
+LEVEL_SHIFT, SLOW_SHIFT, SPREAD_SHIFT = "level_shift", "slow_shift", "spread_shift"
+SHIFTS = {LEVEL_SHIFT: 0.1, SLOW_SHIFT: 0.1, SPREAD_SHIFT: 0.25}
+"""Of levels over two and over four windows, and of how much tags move, over one; with the least
+deviation that is normal: scaled units, and the logarithm of a variance. The causal score does
+without slow shifts: what they say comes two windows late, and stays as long."""
 SPIKE, STAND_STILL = "spike", "stand_still"
 SENSOR_KINDS = (SPIKE, STAND_STILL)
 """Kinds that tell of a sensor, and are nothing until they go beyond all that was ever normal."""
-VOICES = (*LEVEL_KINDS, *PATTERN_KINDS)
-"""Kinds with a voice of their own. All others are the network's and have one together: half of it
-is the reconstruction, half are whatever detectors on the latents, and what the network brings
-itself."""
+VOICES = (
+    (LEVEL_SHIFT,),
+    (SLOW_SHIFT,),
+    (PATTERN, SPREAD_SHIFT),
+    (PATTERN_REST,),
+    (CHANGE,),
+    (CHANGE_REST,),
+)
+"""Kinds with a voice of their own, or that share one: `pattern` holds `pattern_rest` already. All
+others are the network's and have one together: half of it is the reconstruction, half are whatever
+detectors on the latents, and what the network brings itself."""
+READINGS_KINDS = tuple(name for voice in VOICES for name in voice)
+"""What looks at the readings themselves, not at the network."""
 BEYOND = {SPIKE: float(np.log2(3 / 2)), STAND_STILL: float(np.log2(5 / 4))}
 """Off their doublings. Twice the highest spike that was ever normal is the edge of normal: what was
 passed once in N normal rows is passed twofold, if its tail is exponential, once in N². So is
@@ -107,10 +125,13 @@ class Reach:
         if name == RECONSTRUCTION:
             # Means over four windows, interpolated between steps.
             return self.network + LONG_WINDOWS[-1] * self.window // 2 + self.align
-        if name in LEVEL_KINDS:
-            windows = LEVEL_WINDOWS[LEVEL_KINDS.index(name)]
+        if name in (LEVEL_SHIFT, SLOW_SHIFT):
+            windows = LEVEL_WINDOWS[(LEVEL_SHIFT, SLOW_SHIFT).index(name)]
             return windows * self.window // 2 + middle
-        if name in PATTERN_KINDS:
+        if name == SPREAD_SHIFT:
+            rows = SPREAD_WINDOWS * self.window + short_rows(self.window)
+            return rows // 2 + middle
+        if name in READINGS_KINDS:
             return self.window // 2 + middle
         if name == SPIKE:
             return self.network + 1
@@ -201,9 +222,10 @@ def fuse_causal(
 
 def _mean_of_voices(mapped: Mapping[str, Floats]) -> Floats:
     """(P,) mean of the voices."""
-    voices = [mapped[name] for name in VOICES if name in mapped]
+    there = [[mapped[name] for name in voice if name in mapped] for voice in VOICES]
+    voices = [np.mean(voice, axis=0) for voice in there if voice]
     network = [mapped[RECONSTRUCTION]]
-    latents = [v for name, v in mapped.items() if name not in (*VOICES, RECONSTRUCTION)]
+    latents = [v for name, v in mapped.items() if name not in (*READINGS_KINDS, RECONSTRUCTION)]
     if latents:
         network.append(np.mean(latents, axis=0))
     mean: Floats = np.mean([np.mean(network, axis=0), *voices], axis=0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from sensor_ad.errors import ModelError
 
-FORMAT = 3
+FORMAT = 4
 """Version of the folder's make-up; raised when a program of before could not read it."""
 MANIFEST, MANIFEST_HASH = "manifest.json", "manifest.sha256"
 ARRAYS = "arrays.npz"

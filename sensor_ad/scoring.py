@@ -15,14 +15,14 @@ from sensor_ad.calibration import Calibration
 from sensor_ad.config import ScoringSettings
 from sensor_ad.dense import SPIKE as SPIKE_SCALE
 from sensor_ad.dense import Dense, run_tile, steps_to_rows
-from sensor_ad.detectors import Detector, LevelShift, Standardiser, column_name, make_detector
+from sensor_ad.detectors import Detector, Shift, Standardiser, column_name, make_detector
 from sensor_ad.features import LayerOutputs
 from sensor_ad.fusion import (
-    LEVEL_KINDS,
+    READINGS_KINDS,
     RECONSTRUCTION,
+    SHIFTS,
     SPIKE,
     STAND_STILL,
-    VOICES,
     Ratio,
     Reach,
     fuse,
@@ -45,20 +45,20 @@ RESIDUAL_FLOOR = (0.25, 0.25, 0.15, 0.1, 0.1)
 
 @dataclass(frozen=True)
 class LatentDetectors:
-    """Detectors fitted on pooled latents, and the one on the smoothed readings."""
+    """Detectors fitted on pooled latents, and those on the readings' levels and spreads."""
 
     standardiser: Standardiser
     detectors: dict[str, Detector]
     """Column name -> fitted detector, on standardised latents (J, 2D)."""
-    levels: dict[str, LevelShift]
-    """Column name -> fitted detector, on the levels of the readings (J, C)."""
+    shifts: dict[str, Shift]
+    """Column name -> fitted detector, on levels or spreads of the readings (J, C)."""
 
     def score(self, latents: Floats, level: Floats, seen: Floats) -> dict[str, Floats]:
         """Give each detector's (J,) raw evidence, by the name of its column."""
         features = self.standardiser(latents)
         steps = {name: detector.score(features) for name, detector in self.detectors.items()}
-        for one, values, known in zip(self.levels, level, seen, strict=False):
-            steps[one] = self.levels[one].score(values.astype(np.float64), known)
+        for one, values, known in zip(self.shifts, level, seen, strict=False):
+            steps[one] = self.shifts[one].score(values.astype(np.float64), known)
         return steps
 
 
@@ -70,8 +70,8 @@ def fit_detectors(
     Parameters
     ----------
     latents, level, seen
-        (J, 2D) pooled latents, (2, J, C) levels of normal rows, and the (2, J, C) share of their
-        rows that was observed.
+        (J, 2D) pooled latents, (3, J, C) levels and spreads of normal rows, and the (3, J, C) share
+        of their rows that was observed.
     """
     standardiser = Standardiser.fitted(latents)
     features = standardiser(latents)
@@ -80,10 +80,15 @@ def fit_detectors(
         detector = make_detector(name, settings, seed)
         detector.fit(features)
         detectors[column_name(name)] = detector
-    levels = {name: LevelShift() for name in LEVEL_KINDS if settings.level_shift}
-    for one, values, known in zip(levels.values(), level, seen, strict=False):
+    shifts = make_shifts(settings)
+    for one, values, known in zip(shifts.values(), level, seen, strict=False):
         one.fit(values.astype(np.float64), known)
-    return LatentDetectors(standardiser, detectors, levels)
+    return LatentDetectors(standardiser, detectors, shifts)
+
+
+def make_shifts(settings: ScoringSettings) -> dict[str, Shift]:
+    """Give the detectors of shifts that the config wants, not fitted yet."""
+    return {name: Shift(floor) for name, floor in SHIFTS.items() if settings.level_shift}
 
 
 @dataclass(frozen=True)
@@ -278,7 +283,7 @@ def calibrated(
 def told(steps: dict[str, Floats], usable: Bools) -> dict[str, Floats]:
     """Take back what detectors say of latents (J,) that tell nothing."""
     return {
-        name: values if name in VOICES else np.where(usable, values, np.nan)
+        name: values if name in READINGS_KINDS else np.where(usable, values, np.nan)
         for name, values in steps.items()
     }
 

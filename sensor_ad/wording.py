@@ -81,6 +81,10 @@ EVIDENCE_WORDS = {
         "slow shift",
         "readings averaged over four windows have moved away from their usual levels and ratios",
     ),
+    "spread_shift": (
+        "unusual variability",
+        "readings swing or scatter about their own mean more, or less, than usual",
+    ),
     "pattern": (
         "unlike any window",
         "no stretch of the history looks like this one",

@@ -145,6 +145,13 @@ def weighted_mean(values, weights, size, least):
     return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
 
 
+def squared_deviation(values, weights, row, size):
+    """Squared deviation of one value from the mean of the `size` values around it."""
+    around = [k for k in range(row - size // 2, row - size // 2 + size) if 0 <= k < len(values)]
+    mean = weighted_mean([values[k] for k in around], [weights[k] for k in around], size, 0.05)
+    return (values[row] - mean) ** 2
+
+
 def window_rows(step_number, step, size, length):
     """Rows of the window of `size` rows around one step, without those beyond the ends."""
     start = step_number * step - (size - step) // 2

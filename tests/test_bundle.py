@@ -148,10 +148,10 @@ def test_folder_that_is_no_bundle(tmp_path):
 
 def test_newer_format(folder):
     manifest = read_manifest(folder)
-    seal_manifest(folder, {**manifest, "format": 4, "program": "9.0.0"})
+    seal_manifest(folder, {**manifest, "format": 5, "program": "9.0.0"})
 
     assert refusal(folder) == (
-        f"{folder} has format 4, this program reads format 3; use the program that wrote it "
+        f"{folder} has format 5, this program reads format 4; use the program that wrote it "
         "(sensor_ad 9.0.0), or train again."
     )
 

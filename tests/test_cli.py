@@ -25,6 +25,7 @@ EVIDENCE = [
     "pyod_IForest",
     "level_shift",
     "slow_shift",
+    "spread_shift",
     "pattern",
     "pattern_rest",
     "pattern_change",

@@ -10,6 +10,7 @@ import torch
 from sensor_ad.config import make_config
 from sensor_ad.dense import (
     LEAST_HALF,
+    LEAST_SPREAD,
     LEAST_WEIGHT,
     LEVEL_WINDOWS,
     LONG_WINDOWS,
@@ -17,8 +18,10 @@ from sensor_ad.dense import (
     ROW,
     SHORT_SHARE,
     SPIKE,
+    SPREAD_WINDOWS,
     THERE,
     run_tile,
+    short_rows,
     steps_to_rows,
 )
 from sensor_ad.features import LayerOutputs
@@ -32,6 +35,7 @@ CPU = torch.device("cpu")
 GRID = Grid(1_000_000, 0)
 RANDOM = np.random.default_rng(8)
 C, WINDOW = 2, 16
+SIZE = short_rows(WINDOW)
 
 
 def readings(P, missing=0.15):
@@ -96,7 +100,7 @@ def test_level_and_weight_equal_naive(passed):
     P, J = len(x), len(x) // layout.align
     informed = informed_rows(network, mask)
     assert 0.2 < informed.mean() < 0.9
-    assert dense.level.shape == dense.seen.shape == (len(LEVEL_WINDOWS), J, C)
+    assert dense.level.shape == dense.seen.shape == (len(LEVEL_WINDOWS) + 1, J, C)
     for j in range(J):
         rows = naive.window_rows(j, layout.align, WINDOW, P)
         shown = mask[rows] * informed[rows, None]
@@ -110,6 +114,13 @@ def test_level_and_weight_equal_naive(passed):
                 mean = naive.weighted_mean(x[around, c], mask[around, c], wide, LEAST_WEIGHT)
                 close(dense.level[k, j, c], mean)
                 close(dense.seen[k, j, c], mask[around, c].sum() / wide)
+        around = naive.window_rows(j, layout.align, SPREAD_WINDOWS * WINDOW, P)
+        for c in range(C):
+            size = SPREAD_WINDOWS * WINDOW
+            moved = [naive.squared_deviation(x[:, c], mask[:, c], row, SIZE) for row in around]
+            variance = naive.weighted_mean(moved, mask[around, c], size, LEAST_WEIGHT)
+            close(dense.level[-1, j, c], np.log1p(variance / LEAST_SPREAD**2))
+            close(dense.seen[-1, j, c], mask[around, c].sum() / size)
     close(dense.x.T, x)
     close(dense.given.T, mask)
 

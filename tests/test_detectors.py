@@ -12,11 +12,10 @@ from sensor_ad import detectors
 from sensor_ad.config import ScoringSettings
 from sensor_ad.detector_names import OWN_DETECTORS, PYOD_TESTED
 from sensor_ad.detectors import (
-    LEVEL_FLOOR,
     NEIGHBOURS,
-    LevelShift,
     Mahalanobis,
     Nearest,
+    Shift,
     Standardiser,
     column_name,
     make_detector,
@@ -218,19 +217,21 @@ def test_column_names():
 
 # --- levels of which some are not known ---------------------------------------------------------
 
+FLOOR = 0.1
 
-def level_shift(seed=0, N=4000, sparse=1.0):
+
+def fitted_shift(seed=0, N=4000, sparse=1.0):
     """Fit it to three tags that go together; give it with the levels."""
     random = np.random.default_rng(seed)
     load = random.normal(size=N)
     level = np.stack([load, 2 * load + 0.1 * random.normal(size=N), random.normal(size=N)], axis=1)
-    detector = LevelShift()
+    detector = Shift(FLOOR)
     detector.fit(level, np.tile([1.0, 1.0, sparse], (N, 1)))
     return detector, level
 
 
 def test_level_shift_that_knows_all_is_mahalanobis():
-    detector, level = level_shift()
+    detector, level = fitted_shift()
     plain, scaled = Mahalanobis(), Standardiser.fitted(level)(level)
     plain.fit(scaled)
     for seen in (np.ones_like(level), np.full_like(level, 0.3), np.zeros_like(level)):
@@ -242,17 +243,29 @@ def test_level_of_what_hardly_moved_may_move_once():
     random = np.random.default_rng(0)
     level = random.normal(size=(40, 2)) * [1.0, 1e-3]
     seen = np.ones_like(level)
-    detector = LevelShift()
+    detector = Shift(FLOOR)
     detector.fit(level, seen)
     state, _ = detector.state()
-    assert state["scale_deviation"][1] == LEVEL_FLOOR
+    assert state["scale_deviation"][1] == FLOOR
     assert state["scale_deviation"][0] == pytest.approx(level[:, 0].std())
 
 
+@pytest.mark.parametrize("N", [40, 40_000])
+def test_what_never_moved_does_not_drown_the_rest_however_long_the_history(N):
+    """Moving by three times the floor is as far as moving by three deviations, however sure."""
+    random = np.random.default_rng(0)
+    level = np.stack([random.normal(size=N), np.zeros(N)], axis=1)
+    detector = Shift(FLOOR)
+    detector.fit(level, np.ones_like(level))
+    mean, deviation = level[:, 0].mean(), level[:, 0].std()
+    rows = np.array([[mean + 3 * deviation, 0.0], [mean, 3 * FLOOR]])
+    assert detector.score(rows, np.ones_like(rows)).tolist() == pytest.approx([9, 9], rel=0.1)
+
+
 def test_level_shift_asks_no_tag_to_move_as_far_as_another():
-    detector, level = level_shift()
+    detector, level = fitted_shift()
     seen = np.ones_like(level)
-    stretched = LevelShift()
+    stretched = Shift(FLOOR / 100)
     stretched.fit(level * np.array([10.0, 1.0, 0.1]), seen)
     np.testing.assert_allclose(
         stretched.score(level * np.array([10.0, 1.0, 0.1]), seen),
@@ -262,7 +275,7 @@ def test_level_shift_asks_no_tag_to_move_as_far_as_another():
 
 
 def test_level_that_is_not_known_is_taken_as_the_others_foretell_it():
-    detector, level = level_shift()
+    detector, level = fitted_shift()
     rows = np.array([[2.0, 0.0, 0.5], [2.0, 0.0, 0.5], [2.0, 4.0, 0.5], [0.0, 0.0, 9.0]])
     seen = np.array([[1.0, 1.0, 1.0], [1.0, 0.1, 1.0], [1.0, 1.0, 1.0], [1.0, 0.75, 1.0]])
 
@@ -279,7 +292,7 @@ def test_level_that_is_not_known_is_taken_as_the_others_foretell_it():
 
 
 def test_tag_that_is_always_sparse_is_known_all_the_same():
-    detector, level = level_shift(sparse=0.2)
+    detector, level = fitted_shift(sparse=0.2)
     seen = np.tile([1.0, 1.0, 0.2], (len(level), 1))
     plain, scaled = Mahalanobis(), Standardiser.fitted(level)(level)
     plain.fit(scaled)
@@ -287,8 +300,8 @@ def test_tag_that_is_always_sparse_is_known_all_the_same():
 
 
 def test_level_shift_is_restored():
-    detector, level = level_shift()
+    detector, level = fitted_shift()
     seen = np.random.default_rng(1).uniform(0, 1, level.shape)
-    again = LevelShift()
+    again = Shift(FLOOR)
     again.restore(*detector.state())
     np.testing.assert_array_equal(again.score(level, seen), detector.score(level, seen))

@@ -7,11 +7,14 @@ import pytest
 from sensor_ad.fusion import (
     BEYOND,
     CAUSAL_SHARE,
-    LEVEL_KINDS,
+    LEVEL_SHIFT,
     MOST_SMOOTHED,
     NORMAL_QUANTILE,
     RECONSTRUCTION,
+    SHIFTS,
+    SLOW_SHIFT,
     SPIKE,
+    SPREAD_SHIFT,
     STAND_STILL,
     STRETCHES,
     Ratio,
@@ -68,7 +71,7 @@ def evidence(seed=0):
     rows = {RECONSTRUCTION: random.exponential(1, P), "own": random.exponential(1, P)}
     steps = {
         name: random.exponential(1, P // ALIGN)
-        for name in ("mahalanobis", "nearest", *LEVEL_KINDS, PATTERN)
+        for name in ("mahalanobis", "nearest", *SHIFTS, PATTERN)
     }
     return rows, steps
 
@@ -94,8 +97,9 @@ def test_fused_equals_naive():
     together = [sum(values) / 3 for values in zip(*latents, strict=True)]
     voices = [
         [list(scale[RECONSTRUCTION](rows[RECONSTRUCTION])), together],
-        *([at_rows(name)] for name in LEVEL_KINDS),
-        [at_rows(PATTERN)],
+        [at_rows(LEVEL_SHIFT)],
+        [at_rows(SLOW_SHIFT)],
+        [at_rows(PATTERN), at_rows(SPREAD_SHIFT)],
     ]
     expected = naive.fused(voices, scorable, smoothed_rows(WINDOW))
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -178,7 +182,8 @@ def test_causal_equals_naive():
     def joined(row):
         latents = [late(name, row) for name in ("own", "mahalanobis", "nearest")]
         network = (late(RECONSTRUCTION, row) + sum(latents) / 3) / 2
-        voices = [network, *(late(name, row) for name in (LEVEL_KINDS[0], PATTERN))]
+        window = (late(PATTERN, row) + late(SPREAD_SHIFT, row)) / 2
+        voices = [network, late(LEVEL_SHIFT, row), window]
         return sum(voices) / len(voices)
 
     size = WINDOW // CAUSAL_SHARE
