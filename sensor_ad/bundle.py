@@ -27,7 +27,7 @@ from sensor_ad.detectors import Standardiser, column_name, make_detector
 from sensor_ad.durable import replacing_folder
 from sensor_ad.errors import ModelError
 from sensor_ad.fitting import Fitted
-from sensor_ad.fusion import Ratio
+from sensor_ad.fusion import PROMPT, Ratio
 from sensor_ad.grid import Layout
 from sensor_ad.limits import limit_arrays, limit_facts, limit_from
 from sensor_ad.manifest import (
@@ -188,7 +188,10 @@ def load_bundle(
             repeats=arrays["stand_still/repeats"],
         ),
         patterns=_patterns(arrays, manifest["window"]) if config.scoring.patterns else None,
-        ratios={name: Ratio(*map(float, arrays[f"ratio/{name}"])) for name in manifest["evidence"]},
+        ratios={
+            name: Ratio(*map(float, arrays[f"ratio/{name}"]))
+            for name in (*manifest["evidence"], PROMPT)
+        },
         calibrations={name: _calibration(arrays, name) for name in manifest["evidence"]},
         fusion=_calibration(arrays, "fusion"),
         causal=_calibration(arrays, "causal"),

@@ -82,21 +82,26 @@ class Dense:
         """(P,) the highest spike of any tag, over the most that is normal for it (5, C)."""
         return (self.brief[SPIKE] / scale[SPIKE][:, None]).amax(dim=0)
 
-    def contributions(self, scale: torch.Tensor) -> torch.Tensor:
-        """(C, P) residual over the most that is normal, the highest of the scales of time.
+    def contributions(self, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Relate residuals to the most that is normal.
 
         Parameters
         ----------
         scale
             (5, C) the most that is normal for each tag on each scale of time.
+
+        Returns
+        -------
+        (C, P) the highest of all scales of time, and of those up to an eighth of a window.
         """
         step = self.brief.shape[2] // self.lasting.shape[2]
         count = len(self.brief)
         lasting = (self.lasting / scale[count:, :, None]).amax(dim=0)
+        prompt = self.brief[0] / scale[0][:, None]
+        for part, most in zip(self.brief[1:], scale[1:], strict=False):
+            torch.maximum(prompt, part / most[:, None], out=prompt)
         highest = _to_rows(lasting[None], step)[0].mul_(self.mask)
-        for part, most in zip(self.brief, scale, strict=False):
-            torch.maximum(highest, part / most[:, None], out=highest)
-        return highest
+        return torch.maximum(highest, prompt, out=highest), prompt
 
 
 def run_tile(

@@ -78,19 +78,12 @@ class Mahalanobis:
         self._mean: Floats = np.empty(0)
         self._whiten: Floats = np.empty((0, 0))
 
-    def fit(self, features: Floats, more: Floats | float = 0.0) -> None:
-        """Learn mean and covariance from (N, D) features.
-
-        Parameters
-        ----------
-        more
-            (D,) variance beyond that seen.
-        """
+    def fit(self, features: Floats) -> None:
+        """Learn mean and covariance from (N, D) features."""
         from sklearn.covariance import ledoit_wolf
 
         features = _checked(features, None)
         covariance, _ = ledoit_wolf(features)
-        covariance = covariance + more * np.eye(len(covariance))
         values, vectors = np.linalg.eigh(covariance)
         # A direction without any spread must not become infinitely telling.
         values = np.maximum(values, SPREAD_FLOOR**2 * max(values.max(), 1e-12))
@@ -155,10 +148,7 @@ class Shift:
         # Shrinking the covariance towards a ball would hide tags that move less than others.
         fitted = Standardiser.fitted(chosen)
         self._scale = Standardiser(fitted.mean, np.maximum(fitted.deviation, self._floor))
-        # The variance that is missing to the floor: without it, what never moved would still weigh
-        # more than all others as soon as there is history enough to be sure of it.
-        missing = 1 - np.square(fitted.deviation / self._scale.deviation)
-        self._whole.fit(self._scale(chosen), missing)
+        self._whole.fit(self._scale(chosen))
 
     def score(self, level: Floats, seen: Floats) -> Floats:
         """Give (N,) squared distances."""

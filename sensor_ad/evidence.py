@@ -9,7 +9,7 @@ import numpy as np
 
 from sensor_ad.calibration import Calibration
 from sensor_ad.errors import DataError
-from sensor_ad.fusion import USUAL_EXCESS, Ratio, Reach, fuse, fuse_causal
+from sensor_ad.fusion import PROMPT, USUAL_EXCESS, Ratio, Reach, fuse, fuse_causal
 from sensor_ad.records import Bools, Floats, Ints
 from sensor_ad.scoring import RawEvidence, told
 
@@ -106,7 +106,8 @@ class CalibrationRows:
         steps = told(self.steps, self.usable)
         normal |= {name: self._known(values, first_steps) for name, values in steps.items()}
         ratios = {name: Ratio.fitted(name, values) for name, values in normal.items()}
-        calibrations = {name: Calibration.fitted(values) for name, values in normal.items()}
+        shown = {name: values for name, values in normal.items() if name != PROMPT}
+        calibrations = {name: Calibration.fitted(values) for name, values in shown.items()}
         fused = fuse(ratios, self.values, steps, self.scorable, window, self.align)[rows]
         known = fuse_causal(ratios, self.values, steps, self.scorable, reach)[rows]
         rest = ~first[rows]

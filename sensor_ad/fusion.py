@@ -22,7 +22,6 @@ import torch
 
 from sensor_ad.dense import (
     LEVEL_WINDOWS,
-    LONG_WINDOWS,
     SPREAD_WINDOWS,
     means,
     short_rows,
@@ -33,6 +32,10 @@ from sensor_ad.patterns import CHANGE, CHANGE_REST, PATTERN, PATTERN_REST
 from sensor_ad.records import Bools, Floats
 
 RECONSTRUCTION = "reconstruction"
+PROMPT = "reconstruction_prompt"
+"""What the causal score takes of the reconstruction: the scales of time up to an eighth of a
+window. Means over one and four windows come as late as they are long, and the levels tell the same
+before. It is no column of its own."""
 LEVEL_SHIFT, SLOW_SHIFT, SPREAD_SHIFT = "level_shift", "slow_shift", "spread_shift"
 SHIFTS = {LEVEL_SHIFT: 0.1, SLOW_SHIFT: 0.1, SPREAD_SHIFT: 0.25}
 """Of levels over two and over four windows, and of how much tags move, over one; with the least
@@ -110,7 +113,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far ahead of a row each kind of evidence looks."""
+    """How far ahead of a row each kind of evidence looks that the causal score takes."""
 
     window: int
     """L, rows."""
@@ -120,11 +123,13 @@ class Reach:
     """Rows after itself on which what the network says of a row depends."""
 
     def rows(self, name: str) -> int:
-        """Rows after which nothing that comes changes what a kind said of a row."""
+        """Rows after which nothing that comes changes what a kind said of a row.
+
+        Any kind that the causal score takes; one that is not of this module looks at latents.
+        """
         middle = self.align // 2
-        if name == RECONSTRUCTION:
-            # Means over four windows, interpolated between steps.
-            return self.network + LONG_WINDOWS[-1] * self.window // 2 + self.align
+        if name == PROMPT:
+            return self.network + short_rows(self.window) // 2
         if name in (LEVEL_SHIFT, SLOW_SHIFT):
             windows = LEVEL_WINDOWS[(LEVEL_SHIFT, SLOW_SHIFT).index(name)]
             return windows * self.window // 2 + middle
@@ -141,8 +146,9 @@ class Reach:
 
     @property
     def most(self) -> int:
-        """The farthest of all."""
-        return self.rows(RECONSTRUCTION)
+        """The farthest of all that the causal score takes."""
+        on_latents = "mahalanobis"
+        return max(map(self.rows, (LEVEL_SHIFT, SPREAD_SHIFT, PROMPT, on_latents)))
 
 
 def fuse(
@@ -171,7 +177,7 @@ def fuse(
     -------
     (P,) smoothed mean of the voices: 0 is nothing, 1 the edge of normal.
     """
-    mapped = {name: ratios[name](values) for name, values in rows.items()}
+    mapped = {name: ratios[name](rows[name]) for name in rows if name != PROMPT}
     if steps:
         found = np.stack([ratios[name](values) for name, values in steps.items()], axis=1)
         mapped |= dict(zip(steps, steps_to_rows(found, align).T, strict=True))
@@ -209,10 +215,11 @@ def fuse_causal(
     repeated = {name: np.repeat(values, reach.align) for name, values in steps.items()}
     late = {}
     for name, values in (*rows.items(), *repeated.items()):
-        if name != SLOW_SHIFT:
+        if name not in (RECONSTRUCTION, SLOW_SHIFT):
             usual = ratios[name].usual
             known = np.where(held, ratios[name](values)[last], usual)
             late[name] = _later(known, reach.rows(name), usual)
+    late[RECONSTRUCTION] = late.pop(PROMPT)
     sensors = [late.pop(name) - BEYOND[name] for name in SENSOR_KINDS if name in late]
     joined = _trailing(_mean_of_voices(late), max(1, reach.window // CAUSAL_SHARE))
     for values in sensors:

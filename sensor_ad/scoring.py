@@ -18,6 +18,7 @@ from sensor_ad.dense import Dense, run_tile, steps_to_rows
 from sensor_ad.detectors import Detector, Shift, Standardiser, column_name, make_detector
 from sensor_ad.features import LayerOutputs
 from sensor_ad.fusion import (
+    PROMPT,
     READINGS_KINDS,
     RECONSTRUCTION,
     SHIFTS,
@@ -189,8 +190,8 @@ class Scorer:
         """Run the one pass and the detectors over tile after tile."""
         made = dense_pass(tiles, self.network, self.preparation, self.layout, self.window)
         for tile, dense in made:
-            contribution, joined, spikes = contributions(dense, self.residual_scale)
-            rows = {RECONSTRUCTION: joined, SPIKE: spikes}
+            contribution, *found = contributions(dense, self.residual_scale)
+            rows = dict(zip((RECONSTRUCTION, PROMPT, SPIKE), found, strict=True))
             for name, part in dense.rows.items():
                 rows[name] = part.cpu().numpy().astype(np.float64)
             if self.stand_still.judges:
@@ -272,7 +273,7 @@ def calibrated(
     (P, E) −log10 of the tail probability, in the order of `calibrations`; what is not known is no
     reason for an alarm.
     """
-    columns = {name: calibrations[name](values) for name, values in rows.items()}
+    columns = {name: calibrations[name](rows[name]) for name in rows if name != PROMPT}
     if steps:
         known = {k: np.where(np.isnan(values), -np.inf, values) for k, values in steps.items()}
         found = np.stack([calibrations[name](values) for name, values in known.items()], axis=1)
@@ -302,7 +303,7 @@ def dense_pass(
             yield tile, run_tile(outputs, preparation, tile.values, window, layout, device)
 
 
-def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats, Floats]:
+def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Relate residuals to the most that is normal for each tag.
 
     Parameters
@@ -312,16 +313,19 @@ def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats,
 
     Returns
     -------
-    (P, C) float32 contributions, 1 = edge of normal; (P,) all tags joined by their power mean; and
-    (P,) the highest spike of any tag.
+    (P, C) float32 contributions, 1 = edge of normal; (P,) all tags joined by their power mean; (P,)
+    the same of the scales of time up to an eighth of a window; and (P,) the highest spike of any
+    tag.
     """
     with torch.inference_mode():
         scale = torch.from_numpy(residual_scale.astype(np.float32)).to(dense.brief.device)
-        parts = dense.contributions(scale)
-        joined = parts.square().square().mean(dim=0) ** (1 / POWER)
-        spikes = dense.spikes(scale)
-        one, other = (part.cpu().numpy().astype(np.float64) for part in (joined, spikes))
-        return parts.T.contiguous().cpu().numpy(), one, other
+        parts, prompt = dense.contributions(scale)
+        joined, at_once = (
+            part.square().square_().mean(dim=0) ** (1 / POWER) for part in (parts, prompt)
+        )
+        found = (joined, at_once, dense.spikes(scale))
+        one, other, spikes = (part.cpu().numpy().astype(np.float64) for part in found)
+        return parts.T.contiguous().cpu().numpy(), one, other, spikes
 
 
 def normal_residual(residuals: Floats) -> Floats:

@@ -244,7 +244,9 @@ def test_contributions_are_the_highest_over_the_scales_of_time(passed):
     scale = torch.rand((len(RESIDUAL_SCALES), C)) + 0.5
     expected = (dense.residuals() / scale[:, :, None]).amax(dim=0)
     step = dense.brief.shape[2] // dense.lasting.shape[2]
-    found = dense.contributions(scale)
+    found, prompt = dense.contributions(scale)
+    brief = (dense.brief / scale[: len(dense.brief), :, None]).amax(dim=0)
+    torch.testing.assert_close(prompt, brief)
     # The two longest scales are joined before they are interpolated, which lies above at most.
     assert (found >= expected - 1e-6).all()
     torch.testing.assert_close(found[:, step // 2 :: step], expected[:, step // 2 :: step],

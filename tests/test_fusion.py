@@ -10,6 +10,7 @@ from sensor_ad.fusion import (
     LEVEL_SHIFT,
     MOST_SMOOTHED,
     NORMAL_QUANTILE,
+    PROMPT,
     RECONSTRUCTION,
     SHIFTS,
     SLOW_SHIFT,
@@ -68,7 +69,7 @@ def test_unknown_is_taken_as_usual():
 
 def evidence(seed=0):
     random = np.random.default_rng(seed)
-    rows = {RECONSTRUCTION: random.exponential(1, P), "own": random.exponential(1, P)}
+    rows = {name: random.exponential(1, P) for name in (RECONSTRUCTION, PROMPT, "own")}
     steps = {
         name: random.exponential(1, P // ALIGN)
         for name in ("mahalanobis", "nearest", *SHIFTS, PATTERN)
@@ -181,7 +182,7 @@ def test_causal_equals_naive():
 
     def joined(row):
         latents = [late(name, row) for name in ("own", "mahalanobis", "nearest")]
-        network = (late(RECONSTRUCTION, row) + sum(latents) / 3) / 2
+        network = (late(PROMPT, row) + sum(latents) / 3) / 2
         window = (late(PATTERN, row) + late(SPREAD_SHIFT, row)) / 2
         voices = [network, late(LEVEL_SHIFT, row), window]
         return sum(voices) / len(voices)
@@ -195,11 +196,11 @@ def test_causal_equals_naive():
 
 def test_causal_smoothing_takes_no_row_that_is_to_come():
     reach = Reach(32, ALIGN, network=0)
-    rows = {RECONSTRUCTION: np.zeros(400)}
-    scale = {RECONSTRUCTION: Ratio(0.0, 1.0, 0.0)}
+    rows = {PROMPT: np.zeros(400)}
+    scale = {PROMPT: Ratio(0.0, 1.0, 0.0)}
     calm = fuse_causal(scale, rows, {}, np.ones(400, bool), reach)
-    rows[RECONSTRUCTION][100] = 7.0
+    rows[PROMPT][100] = 7.0
     found = fuse_causal(scale, rows, {}, np.ones(400, bool), reach) - calm
-    first = 100 + reach.rows(RECONSTRUCTION)
+    first = 100 + reach.rows(PROMPT)
     assert np.flatnonzero(found).tolist() == list(range(first, first + 32 // CAUSAL_SHARE))
     np.testing.assert_allclose(found[first], 3.0 / (32 // CAUSAL_SHARE))
