@@ -92,15 +92,15 @@ class Dense:
 
         Returns
         -------
-        (C, P) the highest of all scales of time, and of those up to an eighth of a window.
+        (C, P) the highest of all scales of time, and of those up to a window.
         """
         step = self.brief.shape[2] // self.lasting.shape[2]
         count = len(self.brief)
         lasting = (self.lasting / scale[count:, :, None]).amax(dim=0)
-        prompt = self.brief[0] / scale[0][:, None]
-        for part, most in zip(self.brief[1:], scale[1:], strict=False):
+        window = self.lasting[0] / scale[count][:, None]
+        highest, prompt = _to_rows(torch.stack([lasting, window]), step).mul_(self.mask)
+        for part, most in zip(self.brief, scale, strict=False):
             torch.maximum(prompt, part / most[:, None], out=prompt)
-        highest = _to_rows(lasting[None], step)[0].mul_(self.mask)
         return torch.maximum(highest, prompt, out=highest), prompt
 
 

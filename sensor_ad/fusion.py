@@ -33,9 +33,8 @@ from sensor_ad.records import Bools, Floats
 
 RECONSTRUCTION = "reconstruction"
 PROMPT = "reconstruction_prompt"
-"""What the causal score takes of the reconstruction: the scales of time up to an eighth of a
-window. Means over one and four windows come as late as they are long, and the levels tell the same
-before. It is no column of its own."""
+"""What the causal score takes of the reconstruction: the scales of time up to a window. What lasts
+for four comes two windows late, and the levels tell the same before. It is no column of its own."""
 LEVEL_SHIFT, SLOW_SHIFT, SPREAD_SHIFT = "level_shift", "slow_shift", "spread_shift"
 SHIFTS = {LEVEL_SHIFT: 0.1, SLOW_SHIFT: 0.1, SPREAD_SHIFT: 0.25}
 """Of levels over two and over four windows, and of how much tags move, over one; with the least
@@ -129,7 +128,8 @@ class Reach:
         """
         middle = self.align // 2
         if name == PROMPT:
-            return self.network + short_rows(self.window) // 2
+            # Means over a window, interpolated between steps.
+            return self.network + self.window // 2 + self.align
         if name in (LEVEL_SHIFT, SLOW_SHIFT):
             windows = LEVEL_WINDOWS[(LEVEL_SHIFT, SLOW_SHIFT).index(name)]
             return windows * self.window // 2 + middle

@@ -314,8 +314,7 @@ def contributions(dense: Dense, residual_scale: Floats) -> tuple[Floats, Floats,
     Returns
     -------
     (P, C) float32 contributions, 1 = edge of normal; (P,) all tags joined by their power mean; (P,)
-    the same of the scales of time up to an eighth of a window; and (P,) the highest spike of any
-    tag.
+    the same of the scales of time up to a window; and (P,) the highest spike of any tag.
     """
     with torch.inference_mode():
         scale = torch.from_numpy(residual_scale.astype(np.float32)).to(dense.brief.device)
