@@ -50,17 +50,21 @@ def test_skab():
 
 
 def test_tep():
-    """Tennessee Eastman, three faults: ahead of T² and Q (of all 21: 79 against 63 percent)."""
+    """Tennessee Eastman, four faults: ahead of T² and Q (of all 21: 84 against 63 percent).
+
+    Fault 19 shows in how much tags move, not in their levels: 78 percent against Q's 14.
+    """
     folder = root("tep")
     train, *tests = (
         tep.tep_frame(folder / name) for name in ("d00.dat", "d00_te.dat", "d05_te.dat",
-                                                  "d10_te.dat", "d20_te.dat")
+                                                  "d10_te.dat", "d20_te.dat", "d19_te.dat")
     )  # fmt: skip
     scores = tep.program_scores(train, tests, 0)
     scores |= {name: found for name, found in tep.pca_scores(train, tests).items()
                if name in ("T²", "Q")}  # fmt: skip
     rates = {method: [] for method in scores}
-    for one in tep.judge(scores, (5, 10, 20)):
+    for one in tep.judge(scores, (5, 10, 20, 19)):
         rates[one.method].append(one.rate)
-    ours = np.mean(rates[tep.OURS])
-    assert ours > max(np.mean(rates["T²"]), np.mean(rates["Q"])) + 5
+    *plain, restless = rates[tep.OURS]
+    assert np.mean(plain) > max(np.mean(rates[peer][:-1]) for peer in ("T²", "Q")) + 5
+    assert restless > 50
