@@ -241,10 +241,23 @@ def test_table_of_events(scored):
     assert "pressure" in text
 
 
+def rows_above_the_limit(run, events):
+    """Count, for each event, the rows from its first alarm to its last above the limit."""
+    scores = pd.read_parquet(run / "scores.parquet")
+    times = pd.DatetimeIndex(scores["time"]).tz_convert("UTC").as_unit("us").asi8
+    limit = json.loads((run / "run.json").read_text())["limit"]
+    above = times[(scores["causal_score"] > limit).to_numpy()]
+    raised = [event["raised_us"] for event in events]
+    return [
+        (above[(above >= start) & (above < stop)].max() - start) / 60e6 + 1
+        for start, stop in zip(raised, [*raised[1:], times[-1] + 1], strict=True)
+    ]
+
+
 def test_alarms_too_short_for_an_event_are_told(site):
     """Only the longest event is left; the others are a number."""
     before = json.loads(plant.command("score", site.config_file, site.later, "--json").out)
-    lasting = [(e["faded_us"] - e["raised_us"]) / 60e6 + 1 for e in before["events"]]
+    lasting = rows_above_the_limit(site.runs()[-1], before["events"])
     site.change(events={"min_length_s": 60.0 * max(lasting)})
 
     ended = plant.command("score", site.config_file, site.later, "--json", "--no-context")
