@@ -284,7 +284,9 @@ class ScoringSettings(_Section):
         ("mahalanobis", "isolation_forest", "nearest"),
         description="Detectors on the latents: own ones by name, PyOD's as 'pyod:NAME'.",
     )
-    level_shift: bool = Field(True, description="Evidence from the smoothed readings themselves.")
+    level_shift: bool = Field(
+        True, description="Evidence from the readings' levels, and from how much they move."
+    )
     patterns: bool = Field(True, description="Evidence from windows unlike every normal one.")
     mask_faulty_sensors: bool = Field(
         True, description="Hide a sensor from the model from when its fault is certain."
